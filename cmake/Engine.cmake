@@ -1,0 +1,52 @@
+# Finds llama.cpp: an installed one that has what verillm needs, else the pinned source, built once into the per-user cache by
+# scripts/build-engine. VERILLM_ENGINE_OPTIONS is passed to that build, e.g. "-DGGML_CUDA=ON".
+set(VERILLM_ENGINE_OPTIONS "" CACHE STRING "Options for the build of llama.cpp: GGML_CUDA, GGML_VULKAN, GGML_METAL ...")
+option(VERILLM_SYSTEM_ENGINE "Use an installed llama.cpp where it is new enough" ON)
+foreach(backend CUDA VULKAN METAL)
+  option(VERILLM_${backend} "Build llama.cpp with its ${backend} backend" OFF)
+  if(VERILLM_${backend})
+    list(APPEND VERILLM_ENGINE_OPTIONS "-DGGML_${backend}=ON")
+  endif()
+endforeach()
+
+# What verillm needs of an installed llama.cpp: shared libraries with loadable backends, and the calls of src/engine.
+function(verillm_engine_has_what_we_need result)
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_LIBRARIES llama)
+  set(CMAKE_REQUIRED_QUIET ON)
+  check_cxx_source_compiles("
+    #include <llama.h>
+    #include <ggml-backend.h>
+    int main() {
+      llama_context_params context = llama_context_default_params();
+      context.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
+      context.cb_eval = nullptr;
+      llama_model_params model = llama_model_default_params();
+      model.load_mode = LLAMA_LOAD_MODE_MMAP;
+      return ggml_backend_load(\"\") != nullptr && llama_version() != nullptr;
+    }" VERILLM_INSTALLED_ENGINE_SERVES)
+  set(${result} "${VERILLM_INSTALLED_ENGINE_SERVES}" PARENT_SCOPE)
+endfunction()
+
+if(VERILLM_SYSTEM_ENGINE AND NOT VERILLM_ENGINE_OPTIONS)
+  find_package(llama QUIET)
+  if(llama_FOUND)
+    verillm_engine_has_what_we_need(serves)
+    if(serves)
+      message(STATUS "Engine: installed llama.cpp in ${llama_DIR}")
+    else()
+      message(STATUS "Engine: the llama.cpp in ${llama_DIR} is too old or has no loadable backends")
+    endif()
+  endif()
+endif()
+
+if(NOT serves)
+  message(STATUS "Engine: pinned llama.cpp from the cache (built on first use)")
+  execute_process(
+    COMMAND "${PROJECT_SOURCE_DIR}/scripts/build-engine" ${VERILLM_ENGINE_OPTIONS}
+    OUTPUT_VARIABLE engine_prefix OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  set(llama_DIR "${engine_prefix}/lib/cmake/llama" CACHE PATH "" FORCE)
+  set(ggml_DIR "${engine_prefix}/lib/cmake/ggml" CACHE PATH "" FORCE)
+  find_package(llama REQUIRED)
+  message(STATUS "Engine: ${engine_prefix}")
+endif()

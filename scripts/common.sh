@@ -1,0 +1,33 @@
+# Shared by the scripts of this project: the cache folder, messages, locks. Sourced, never run.
+
+# Per-user cache of everything that is built or fetched once: the engine, models, digests.
+VERILLM_CACHE="${VERILLM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/verillm}"
+export VERILLM_CACHE
+
+say() { printf '== %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 2; }
+
+# lock FILE: hold an exclusive lock until this script ends (the kernel drops it if the script is killed).
+lock() {
+  mkdir -p "$(dirname "$1")"
+  exec 9>"$1"
+  if ! flock -n 9; then
+    say "another build holds $1; waiting for it"
+    flock 9
+  fi
+}
+
+# fetch_pypi NAME VERSION SHA256 DIR [PIP OPTION...]: download one package file into DIR; pip checks the digest.
+fetch_pypi() {
+  local name="$1" version="$2" sha256="$3" dir="$4"
+  shift 4
+  local requirements
+  requirements="$(mktemp)"
+  printf '%s==%s --hash=sha256:%s\n' "$name" "$version" "$sha256" >"$requirements"
+  mkdir -p "$dir"
+  local status=0
+  python3 -m pip download --disable-pip-version-check --progress-bar off --quiet \
+    --no-deps --require-hashes --requirement "$requirements" --dest "$dir" "$@" >&2 || status=$?
+  rm -f "$requirements"
+  [ "$status" -eq 0 ] || die "pip could not download $name $version (is a package index reachable?)"
+}

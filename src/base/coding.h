@@ -1,0 +1,26 @@
+// Little-endian integers in byte strings: the only place where byte order is decided.
+#ifndef VERILLM_BASE_CODING_H_
+#define VERILLM_BASE_CODING_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace verillm {
+
+template <typename Integer>
+Integer LoadLittleEndian(const std::byte* bytes) {
+  Integer value = 0;
+  for (std::size_t i = 0; i < sizeof(Integer); ++i) {
+    value = static_cast<Integer>(value | (static_cast<Integer>(bytes[i]) << (8 * i)));
+  }
+  return value;
+}
+
+template <typename Integer>
+void StoreLittleEndian(Integer value, std::byte* bytes) {
+  for (std::size_t i = 0; i < sizeof(Integer); ++i) bytes[i] = static_cast<std::byte>(value >> (8 * i));
+}
+
+}  // namespace verillm
+
+#endif  // VERILLM_BASE_CODING_H_

@@ -1,0 +1,63 @@
+// Files, with errors that name path and cause: reading whole, mapping read-only, and writing under a temporary name that becomes
+// the real one only when everything is written, so that nobody ever sees half a file.
+#ifndef VERILLM_BASE_FILE_H_
+#define VERILLM_BASE_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace verillm {
+
+// The content of `path`. Error(kIo) where it cannot be read, Error(kInput) where it is larger than `max_bytes`.
+std::string ReadFile(const std::filesystem::path& path, std::uint64_t max_bytes);
+
+// Writes `content` as `path` (temporary name, then rename), making its folder if need be. Error(kIo).
+void WriteFile(const std::filesystem::path& path, std::string_view content);
+
+// Error(kIo) where the folder cannot be made or is not writable; made with its parents if it does not exist.
+void MakeFolder(const std::filesystem::path& path);
+
+// A file mapped read-only. Error(kIo) where it cannot be opened. The bytes live as long as the object.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// A file being written at random offsets under a temporary name beside `path`; removed again unless Commit() is reached.
+class PendingFile {
+ public:
+  explicit PendingFile(std::filesystem::path path);
+  ~PendingFile();
+  PendingFile(const PendingFile&) = delete;
+  PendingFile& operator=(const PendingFile&) = delete;
+
+  void WriteAt(std::uint64_t offset, std::span<const std::byte> bytes);
+  void ReadAt(std::uint64_t offset, std::span<std::byte> bytes);
+  void Truncate(std::uint64_t size);
+  // Flushes to disk and gives the file its name. Nothing may be written afterwards.
+  void Commit();
+
+ private:
+  [[noreturn]] void Fail(std::string_view action) const;
+
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+}  // namespace verillm
+
+#endif  // VERILLM_BASE_FILE_H_

@@ -1,0 +1,55 @@
+#include "base/json.h"
+
+#include <vector>
+
+namespace verillm {
+
+Json ParseJson(std::string_view text, std::string_view what) {
+  // The parser keeps the last of two equal keys, which would let a file say one thing to us and another to somebody else.
+  std::vector<std::set<std::string>> keys;
+  const auto callback = [&](int, nlohmann::json::parse_event_t event, Json& parsed) {
+    if (event == nlohmann::json::parse_event_t::object_start) keys.emplace_back();
+    if (event == nlohmann::json::parse_event_t::object_end) keys.pop_back();
+    if (event == nlohmann::json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      throw Error(ErrorKind::kInput, fmt::format("{}: key {} stands there twice", what, parsed.dump()));
+    }
+    return true;
+  };
+  try {
+    return Json::parse(text, callback);
+  } catch (const nlohmann::json::parse_error& error) {
+    throw Error(ErrorKind::kInput, fmt::format("{}: is not JSON from byte {} on", what, error.byte));
+  }
+}
+
+std::string ToValidUtf8(std::string_view text) {
+  const std::string quoted = Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return Json::parse(quoted).get<std::string>();
+}
+
+Json NumberOrNull(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+JsonFields::JsonFields(const Json& object, std::string what) : object_(object), what_(std::move(what)) {
+  if (!object.is_object()) throw Error(ErrorKind::kInput, fmt::format("{}: is no JSON object", what_));
+}
+
+const Json& JsonFields::At(const std::string& key) {
+  seen_.insert(key);
+  const auto found = object_.find(key);
+  if (found == object_.end()) throw Error(ErrorKind::kInput, fmt::format("{}: field \"{}\" is missing", what_, key));
+  return *found;
+}
+
+void JsonFields::Finish() const {
+  for (const auto& [key, value] : object_.items()) {
+    if (!seen_.contains(key)) throw Error(ErrorKind::kInput, fmt::format("{}: unknown field \"{}\"", what_, key));
+  }
+}
+
+std::string JsonFields::Excerpt(const Json& value) {
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+}  // namespace verillm

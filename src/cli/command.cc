@@ -1,0 +1,30 @@
+#include "cli/command.h"
+
+#include <fmt/format.h>
+
+namespace verillm {
+
+int ExitCode(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kAccept:
+      return kExitAccepted;
+    case Verdict::kReject:
+      return kExitRejected;
+    case Verdict::kInconclusive:
+      return kExitInconclusive;
+  }
+  return kExitInconclusive;
+}
+
+void ProgressLine::Show(std::string_view text) {
+  if (!streams_.talk_is_terminal) return;
+  streams_.talk << "\r\x1b[K" << text.substr(0, 110) << std::flush;
+  shown_ = true;
+}
+
+void ProgressLine::Clear() {
+  if (shown_) streams_.talk << "\r\x1b[K" << std::flush;
+  shown_ = false;
+}
+
+}  // namespace verillm

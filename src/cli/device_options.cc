@@ -1,0 +1,30 @@
+#include "cli/device_options.h"
+
+#include <fmt/format.h>
+
+#include "engine/model_store.h"
+
+namespace verillm {
+
+void AddDeviceOptions(CLI::App& command, DeviceOptions& options) {
+  command.add_option("--model", options.model, fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")))->required();
+  command.add_option("--device", options.device, "Device to compute on, see verillm devices (default: the best CPU variant)");
+  command.add_option("--chunk", options.schedule.chunk, "Most tokens in one pass of a prefill (default: 512)")->check(CLI::PositiveNumber);
+  command.add_option("--threads", options.schedule.threads, "Threads to compute with (default: one a core)")->check(CLI::PositiveNumber);
+}
+
+ReadyWorker StartWorker(const DeviceOptions& options, Streams& streams, ProgressLine& progress) {
+  const std::filesystem::path path = ResolveModel(options.model, [&](std::string_view step) { streams.talk << step << " ...\n" << std::flush; });
+  progress.Show("hashing the model");
+  const ModelReference reference = ReferenceTo(path);
+  ReadyWorker ready;
+  ready.worker = std::make_unique<Worker>(LocalWorker(options.device, {std::filesystem::absolute(path).parent_path()}), streams.cancel);
+  WorkerEvents events;
+  events.progress = [&](std::string_view phase, double done, double total) {
+    progress.Show(fmt::format("{} the model: {:.0f} %", phase, 100 * done / total));
+  };
+  ready.model = ready.worker->Load(reference, events);
+  return ready;
+}
+
+}  // namespace verillm

@@ -1,0 +1,107 @@
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/device_options.h"
+#include "experiment/recording.h"
+#include "report/table.h"
+
+namespace verillm {
+namespace {
+
+constexpr std::uint64_t kMaxPromptBytes = std::uint64_t{64} << 20;
+
+struct InferOptions {
+  DeviceOptions device;
+  std::string prompt;
+  std::string prompt_file;
+  bool raw = false;
+  int output_tokens = 200;
+  Sampling sampling;
+  int layers_every = 8;
+  bool no_final = false;
+  std::string states = "bf16";
+  std::string out;
+  bool json = false;
+};
+
+int RunInfer(const InferOptions& options, Streams& streams) {
+  if (options.output_tokens < 1) throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense: choose 1 or more", options.output_tokens));
+  CheckSampling(options.sampling);
+  const StateType type = StateTypeFromName(options.states);
+  const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file, kMaxPromptBytes);
+  MakeFolder(options.out);
+
+  ProgressLine progress(streams);
+  const ReadyWorker ready = StartWorker(options.device, streams, progress);
+  const int layers_every = options.layers_every == 8 ? std::min(8, ready.model.n_layer) : options.layers_every;
+  const GenerateRequest request{.prompt = prompt,
+                                .raw = options.raw,
+                                .sampling = options.sampling,
+                                .output_tokens = options.output_tokens,
+                                .plan = PlanEvery(layers_every, ready.model.n_layer, !options.no_final, type),
+                                .schedule = options.device.schedule};
+  const auto start = std::chrono::steady_clock::now();
+  const InferenceRecord record =
+      RecordInference(*ready.worker, ready.model, request, options.out, [&](std::string_view phase, int done, int total, std::string_view) {
+        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        progress.Show(phase == "prefill" ? fmt::format("prefill of {} tokens", total)
+                                         : fmt::format("generating: {} of {} tokens, {:.1f} a second", done, total, done / seconds));
+      });
+  progress.Clear();
+
+  const RecordingFiles files = FilesIn(options.out);
+  if (record.n_overflow > 0) {
+    fmt::print(streams.talk, "warning: {} elements are beyond the range of {} and were stored as its largest value; record with --states bf16\n", record.n_overflow,
+               options.states);
+  }
+  if (options.json) {
+    const Json json = {{"trace", files.trace.string()},
+                       {"text", files.text.string()},
+                       {"device", record.device.name},
+                       {"n_prompt", record.n_prompt},
+                       {"n_output", record.n_output},
+                       {"n_overflow", record.n_overflow},
+                       {"prefill_seconds", record.prefill_seconds},
+                       {"decode_seconds", record.decode_seconds}};
+    streams.out << json.dump(2) << "\n";
+    return 0;
+  }
+  streams.out << ToValidUtf8(ReadFile(files.text, kMaxPromptBytes)) << "\n";
+  fmt::print(streams.talk, "\n{} + {} tokens on {} in {}; trace in {}\n", record.n_prompt, record.n_output, record.device.name, FormatSeconds(record.total_seconds()),
+             files.trace.string());
+  return 0;
+}
+
+}  // namespace
+
+void AddInferCommand(CLI::App& app, Run& run) {
+  const auto options = std::make_shared<InferOptions>();
+  CLI::App* command = app.add_subcommand("infer", "Generate text and record the model's hidden states (the prover)");
+  AddDeviceOptions(*command, options->device);
+  auto* prompt = command->add_option("--prompt", options->prompt, "The prompt");
+  auto* prompt_file = command->add_option("--prompt-file", options->prompt_file, "File that holds the prompt");
+  prompt->excludes(prompt_file);
+  command->add_flag("--raw", options->raw, "Take the prompt as it is, not wrapped in the model's chat template");
+  command->add_option("--output-tokens", options->output_tokens, "Most tokens to generate")->capture_default_str();
+  command->add_option("--temperature", options->sampling.temperature, "0 takes the most likely token")->capture_default_str();
+  command->add_option("--top-p", options->sampling.top_p, "Sample among the most likely tokens up to this probability")->capture_default_str();
+  command->add_option("--seed", options->sampling.seed, "Of the public randomness (Gumbel-max)")->capture_default_str();
+  command->add_flag("--ignore-end", options->sampling.ignore_end, "Go on after an end-of-text token");
+  command->add_option("--layers-every", options->layers_every, "Record every so many layers")->capture_default_str();
+  command->add_flag("--no-final", options->no_final, "Do not record the state after the final norm");
+  command->add_option("--states", options->states, "Type of the recorded states: bf16, f16 or f32")->capture_default_str();
+  command->add_option("--out", options->out, "Folder to write trace.safetensors, text.txt and inference.json to")->required();
+  command->add_flag("--json", options->json, "Print a summary as JSON instead of the text");
+  command->callback([=, &run] {
+    if (prompt->count() + prompt_file->count() == 0) throw CLI::RequiredError("--prompt or --prompt-file");
+    run = [options](Streams& streams) { return RunInfer(*options, streams); };
+  });
+}
+
+}  // namespace verillm

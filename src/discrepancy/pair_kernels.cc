@@ -1,0 +1,462 @@
+// ComparePair in vector operations: this file is compiled once for every instruction set (foreach_target.h), and the best one
+// that the CPU has is chosen when the program runs.
+//
+// A pair is bound by memory once it does not fit the cache, so the work for each element has to stay below about one nanosecond
+// divided by the lanes of a vector. What that takes:
+// - Comparisons of bits run on the recorded width: twice the lanes of F32 for f16 and bf16.
+// - f16 and bf16 are widened to F32 through a small buffer in the cache, because a conversion from F32 to double that reads
+//   memory costs one operation where one that reads a register costs two or three.
+// - What is rare is looked for, not counted: errors above 0.2 where the largest error of a batch is above, zeros of different
+//   sign where a batch has elements that differ in the sign alone, and non-finite elements where a sum of errors is not finite.
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "discrepancy/kernels.h"
+#include "discrepancy/pair_statistics.h"
+
+// Vectors of a length unknown to the compiler cannot be members of a structure, as the sums below are. Machines with SVE have
+// NEON, too.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "discrepancy/pair_kernels.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace verillm {
+namespace HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR || !HWY_HAVE_FLOAT64
+
+PairStatistics CompareRows(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {
+  return ComparePairScalar(prover, verifier, type);
+}
+
+#else
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using DD = hn::ScalableTag<double>;
+using VF = hn::Vec<DF>;
+using VD = hn::Vec<DD>;
+
+// Elements whose counts are kept in narrow lanes and whose sums are kept apart, until it is known that all of them are finite.
+constexpr std::size_t kBlockElements = 4096;
+// Elements that are widened before they are summed: few enough that the loads of the next batch overlap the sums of this one.
+constexpr std::size_t kBatchElements = 128;
+constexpr std::size_t kPrefetchBytes = 2048;
+
+template <class D>
+hn::Vec<D> LoadBytes(D d, const std::uint8_t* bytes) {
+  const hn::Repartition<std::uint8_t, D> d8;
+  return hn::BitCast(d, hn::LoadU(d8, bytes));
+}
+
+// As many floats as a vector has doubles.
+VD LoadDoubles(const std::uint8_t* floats) {
+  const hn::Rebind<float, DD> d_half;
+  return hn::PromoteTo(DD(), LoadBytes(d_half, floats));
+}
+
+// The structures below have constructors that the compiler could write as well: its own would not be compiled for the instruction
+// set of this section.
+
+// Counts the true lanes of masks, in lanes as narrow as those of D: at most kBlockElements.
+template <class D>
+class Counter {
+  using DInt = hn::RebindToSigned<D>;
+
+ public:
+  Counter() : count_(hn::Zero(DInt())) {}
+
+  void Add(hn::Mask<D> mask) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+    // One masked addition, where turning the mask into a vector first would be a second operation.
+    const auto plus_one = hn::Add(count_, hn::Set(DInt(), 1));
+    count_ = hn::IfThenElse(hn::RebindMask(DInt(), mask), plus_one, count_);
+#else
+    count_ = hn::Sub(count_, hn::BitCast(DInt(), hn::VecFromMask(D(), mask)));
+#endif
+  }
+
+  std::uint64_t Count() const { return static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(DInt(), count_))); }
+
+ private:
+  hn::Vec<DInt> count_;
+};
+
+// The integer that holds an element, and widening to F32: Widen reads as many elements as a vector of Bits has lanes and writes
+// them in an order that depends on that number alone, so that both rows come out in the same one.
+template <StateType kType>
+struct Element;
+
+template <>
+struct Element<StateType::kF32> {
+  using Bits = std::uint32_t;
+};
+
+template <>
+struct Element<StateType::kBF16> {
+  using Bits = std::uint16_t;
+
+  static void Widen(const std::uint8_t* in, float* out) {
+    const hn::RebindToUnsigned<DF> d32;
+    const auto pairs = LoadBytes(d32, in);
+    hn::Store(hn::BitCast(DF(), hn::ShiftLeft<16>(pairs)), DF(), out);
+    hn::Store(hn::BitCast(DF(), hn::And(pairs, hn::Set(d32, 0xFFFF0000u))), DF(), out + hn::Lanes(DF()));
+  }
+};
+
+template <>
+struct Element<StateType::kF16> {
+  using Bits = std::uint16_t;
+
+  static void Widen(const std::uint8_t* in, float* out) {
+    hn::Store(WidenHalf(in), DF(), out);
+    hn::Store(WidenHalf(in + hn::Lanes(DF()) * sizeof(Bits)), DF(), out + hn::Lanes(DF()));
+  }
+
+ private:
+  static VF WidenHalf(const std::uint8_t* in) {
+    const hn::Rebind<std::uint16_t, DF> d_bits;
+    const hn::Rebind<hwy::float16_t, DF> d_half;
+    const VF widened = hn::PromoteTo(DF(), hn::BitCast(d_half, LoadBytes(d_bits, in)));
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_NEON
+    return widened;
+#else
+    // Without an instruction for it, Highway's conversion takes infinities and NaN for numbers from 2^16 on.
+    const VF infinity = hn::BitCast(DF(), hn::Set(hn::RebindToUnsigned<DF>(), 0x7F800000u));
+    return hn::IfThenElse(hn::Ge(hn::Abs(widened), hn::Set(DF(), 65536.0f)), infinity, widened);
+#endif
+  }
+};
+
+// A sum of blocks' sums, lane by lane, with the rounding errors of the additions kept (Knuth's two-sum): a lane of a block adds at
+// most kBlockElements / 2 terms, which bounds the error by 2^9 * 2^-53 = 6e-14 of the sum of absolute terms for any length.
+class LaneSum {
+ public:
+  LaneSum() : sum_(hn::Zero(DD())), error_(hn::Zero(DD())) {}
+  void Add(VD value) {
+    const VD sum = hn::Add(sum_, value);
+    const VD added = hn::Sub(sum, sum_);
+    error_ = hn::Add(error_, hn::Add(hn::Sub(sum_, hn::Sub(sum, added)), hn::Sub(value, added)));
+    sum_ = sum;
+  }
+  double Total() const { return hn::GetLane(hn::SumOfLanes(DD(), sum_)) + hn::GetLane(hn::SumOfLanes(DD(), error_)); }
+
+ private:
+  VD sum_;
+  VD error_;
+};
+
+// Sums of b - a, |b - a|, (b - a)^2 and b^2 over one block, and the largest |b - a|.
+struct BlockSums {
+  BlockSums()
+      : error(hn::Zero(DD())),
+        abs_error(hn::Zero(DD())),
+        max_abs_error(hn::Zero(DD())),
+        squared_error(hn::Zero(DD())),
+        squared_verifier(hn::Zero(DD())) {}
+
+  VD error, abs_error, max_abs_error, squared_error, squared_verifier;
+};
+
+template <StateType kType>
+class RowComparer {
+ public:
+  RowComparer() : max_abs_error_(hn::Zero(DD())) {}
+
+  PairStatistics Compare(const std::uint8_t* a, const std::uint8_t* b, std::size_t n_elements) {
+    PairStatistics statistics;
+    for (std::size_t begin = 0; begin < n_elements; begin += kBlockElements) {
+      const std::size_t n = HWY_MIN(kBlockElements, n_elements - begin);
+      CompareBlock(a + begin * sizeof(Bits), b + begin * sizeof(Bits), n, statistics);
+    }
+    statistics.sum_error += sum_error_.Total();
+    statistics.sum_abs_error += sum_abs_error_.Total();
+    statistics.max_abs_error = HWY_MAX(statistics.max_abs_error, hn::GetLane(hn::MaxOfLanes(DD(), max_abs_error_)));
+    statistics.sum_squared_error += sum_squared_error_.Total();
+    statistics.sum_squared_verifier += sum_squared_verifier_.Total();
+    return statistics;
+  }
+
+ private:
+  using Bits = typename Element<kType>::Bits;
+  using D = hn::ScalableTag<Bits>;
+  using DSigned = hn::RebindToSigned<D>;
+  static constexpr int kMantissaBits = FormatOf(kType).mantissa_bits;
+  static constexpr Bits kMantissaMask = static_cast<Bits>((1u << kMantissaBits) - 1);
+  static constexpr Bits kSignMask = static_cast<Bits>(1u << (8 * sizeof(Bits) - 1));
+  // delta > 0.5 and delta < 0.05 as bounds on the difference of the mantissa fields. 2^m / 20 is never whole, hence rounded up.
+  static constexpr std::int32_t kLargeAbove = 1 << (kMantissaBits - 1);
+  static constexpr std::int32_t kSmallBelow = (1 << kMantissaBits) / 20 + 1;
+  // Differences (a xor b) with sign but without exponent bits are, as signed integers, those below this one.
+  static constexpr hn::TFromD<DSigned> kLeastDifferenceWithExponent =
+      static_cast<hn::TFromD<DSigned>>(hwy::LimitsMin<hn::TFromD<DSigned>>() + kMantissaMask + 1);
+
+  struct BlockCounts {
+    BlockCounts() {}
+
+    Counter<D> exact, mismatch, mismatch_large, match_small, same_exponent_mismatch, opposite_zero;
+    Counter<DF> above_1e5, below_1e7, above_02, above_5;
+  };
+
+  // Adds elements [0, n) to `statistics` and to the sums of the row.
+  void CompareBlock(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, PairStatistics& statistics) {
+    const std::size_t n_lanes = hn::Lanes(D());
+    const std::size_t n_whole = n / n_lanes * n_lanes;
+    BlockCounts counts;
+    BlockSums sums;
+    for (std::size_t begin = 0; begin < n_whole; begin += kBatchElements) {
+      CompareBatch(a + begin * sizeof(Bits), b + begin * sizeof(Bits), HWY_MIN(kBatchElements, n_whole - begin), counts, sums);
+    }
+    std::size_t n_padded = 0;
+    if (n_whole != n) {
+      HWY_ALIGN Bits tail_a[HWY_MAX_BYTES / sizeof(Bits)] = {};
+      HWY_ALIGN Bits tail_b[HWY_MAX_BYTES / sizeof(Bits)] = {};
+      std::memcpy(tail_a, a + n_whole * sizeof(Bits), (n - n_whole) * sizeof(Bits));
+      std::memcpy(tail_b, b + n_whole * sizeof(Bits), (n - n_whole) * sizeof(Bits));
+      CompareBatch(reinterpret_cast<const std::uint8_t*>(tail_a), reinterpret_cast<const std::uint8_t*>(tail_b), n_lanes, counts,
+                   sums);
+      n_padded = n_whole + n_lanes - n;
+    }
+
+    // Differences of finite elements are finite in double and all others are not, so the sum tells whether there are any.
+    if (!std::isfinite(hn::GetLane(hn::SumOfLanes(DD(), sums.abs_error)))) {
+      const std::size_t n_bytes = n * sizeof(Bits);
+      statistics.Merge(ComparePairScalar(std::as_bytes(std::span(a, n_bytes)), std::as_bytes(std::span(b, n_bytes)), kType));
+      return;
+    }
+    sum_error_.Add(sums.error);
+    sum_abs_error_.Add(sums.abs_error);
+    max_abs_error_ = hn::Max(max_abs_error_, sums.max_abs_error);
+    sum_squared_error_.Add(sums.squared_error);
+    sum_squared_verifier_.Add(sums.squared_verifier);
+
+    // Elements of the padding are equal zeros.
+    const std::uint64_t n_exact = counts.exact.Count() - n_padded;
+    statistics.n_elements += n;
+    statistics.n_exact += n_exact;
+    const std::uint64_t n_mismatch = counts.mismatch.Count();
+    statistics.n_mismatch += n_mismatch;
+    statistics.n_mismatch_large += counts.mismatch_large.Count();
+    statistics.n_match_small += counts.match_small.Count() - n_padded;
+    statistics.n_exponent_mismatch += n_mismatch - counts.same_exponent_mismatch.Count();
+    statistics.n_error_above_1e5 += counts.above_1e5.Count();
+    statistics.n_error_below_1e7 += counts.below_1e7.Count() - n_padded;
+    // A difference of F32 numbers is zero where they are equal and nowhere else.
+    statistics.n_error_zero += n_exact + counts.opposite_zero.Count();
+    statistics.n_error_above_02 += counts.above_02.Count();
+    statistics.n_error_above_5 += counts.above_5.Count();
+  }
+
+  // Announces the memory that follows in some iterations; it may lie behind the row, hence the arithmetic on integers.
+  static void Prefetch(const std::uint8_t* bytes) {
+    hwy::Prefetch(reinterpret_cast<const std::uint8_t*>(reinterpret_cast<std::uintptr_t>(bytes) + kPrefetchBytes));
+  }
+
+  // n: a multiple of the lanes of a vector of Bits, at most kBatchElements.
+  void CompareBatch(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, BlockCounts& counts, BlockSums& sums) {
+    if constexpr (kType == StateType::kF32) {
+      CountBits(a, b, n, nullptr, nullptr, counts);
+      AddErrors(a, b, n, counts, sums);
+    } else {
+      HWY_ALIGN float wide_a[kBatchElements];
+      HWY_ALIGN float wide_b[kBatchElements];
+      CountBits(a, b, n, wide_a, wide_b, counts);
+      AddErrors(reinterpret_cast<const std::uint8_t*>(wide_a), reinterpret_cast<const std::uint8_t*>(wide_b), n, counts, sums);
+    }
+  }
+
+  // Counts what the bits tell and writes the elements as floats.
+  void CountBits(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, float* wide_a, float* wide_b, BlockCounts& counts) {
+    const D d;
+    const DSigned d_signed;
+    const auto mantissa_mask = hn::Set(d, kMantissaMask);
+    const auto large_below = hn::Set(d_signed, static_cast<hn::TFromD<DSigned>>(-1 - kLargeAbove));
+    const auto small_below = hn::Set(d, static_cast<Bits>(kSmallBelow));
+    auto least_difference = hn::Zero(d_signed);
+    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
+      Prefetch(a + i * sizeof(Bits));
+      Prefetch(b + i * sizeof(Bits));
+      const auto a_bits = LoadBytes(d, a + i * sizeof(Bits));
+      const auto b_bits = LoadBytes(d, b + i * sizeof(Bits));
+      if constexpr (kType != StateType::kF32) {
+        Element<kType>::Widen(a + i * sizeof(Bits), wide_a + i);
+        Element<kType>::Widen(b + i * sizeof(Bits), wide_b + i);
+      }
+      const auto difference = hn::Xor(a_bits, b_bits);
+      const auto mismatch = hn::Gt(difference, mantissa_mask);
+      counts.exact.Add(hn::Eq(a_bits, b_bits));
+      counts.mismatch.Add(mismatch);
+      // -1 - delta in E, which is negative, and delta elsewhere: one comparison each tells large in E and small outside E.
+      const auto delta = hn::Abs(hn::Sub(hn::BitCast(d_signed, hn::And(a_bits, mantissa_mask)),
+                                         hn::BitCast(d_signed, hn::And(b_bits, mantissa_mask))));
+      const auto coded = hn::IfThenElse(hn::RebindMask(d_signed, mismatch), hn::Sub(hn::Set(d_signed, -1), delta), delta);
+      counts.mismatch_large.Add(hn::RebindMask(d, hn::Lt(coded, large_below)));
+      counts.match_small.Add(hn::Lt(hn::BitCast(d, coded), small_below));
+      least_difference = hn::Min(least_difference, hn::BitCast(d_signed, difference));
+    }
+    if (!hn::AllFalse(d_signed, hn::Lt(least_difference, hn::Set(d_signed, kLeastDifferenceWithExponent)))) {
+      CountSignMismatches(a, b, n, counts);
+    }
+  }
+
+  void CountSignMismatches(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, BlockCounts& counts) {
+    const D d;
+    const DSigned d_signed;
+    const auto sign_mask = hn::Set(d, kSignMask);
+    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
+      const auto a_bits = LoadBytes(d, a + i * sizeof(Bits));
+      const auto b_bits = LoadBytes(d, b + i * sizeof(Bits));
+      const auto difference = hn::BitCast(d_signed, hn::Xor(a_bits, b_bits));
+      const auto same_exponent = hn::Lt(difference, hn::Set(d_signed, kLeastDifferenceWithExponent));
+      counts.same_exponent_mismatch.Add(hn::RebindMask(d, same_exponent));
+      counts.opposite_zero.Add(hn::And(hn::Eq(hn::Xor(a_bits, b_bits), sign_mask), hn::Eq(hn::Or(a_bits, b_bits), sign_mask)));
+    }
+  }
+
+  // a, b: floats in any alignment.
+  void AddErrors(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, BlockCounts& counts, BlockSums& sums) {
+    const DF d;
+    const std::size_t half_bytes = hn::Lanes(DD()) * sizeof(float);
+    VD max_abs_error = hn::Zero(DD());
+    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
+      const std::uint8_t* const a_floats = a + i * sizeof(float);
+      const std::uint8_t* const b_floats = b + i * sizeof(float);
+      const VF distance = hn::Abs(hn::Sub(LoadBytes(d, a_floats), LoadBytes(d, b_floats)));
+      counts.above_1e5.Add(hn::Gt(distance, hn::Set(d, 1e-5f)));
+      counts.below_1e7.Add(hn::Lt(distance, hn::Set(d, 1e-7f)));
+      for (const std::size_t half : {std::size_t{0}, half_bytes}) {
+        const VD verifier = LoadDoubles(b_floats + half);
+        const VD error = hn::Sub(verifier, LoadDoubles(a_floats + half));
+        const VD abs_error = hn::Abs(error);
+        sums.error = hn::Add(sums.error, error);
+        sums.abs_error = hn::Add(sums.abs_error, abs_error);
+        max_abs_error = hn::Max(max_abs_error, abs_error);
+        sums.squared_error = hn::MulAdd(error, error, sums.squared_error);
+        sums.squared_verifier = hn::MulAdd(verifier, verifier, sums.squared_verifier);
+      }
+    }
+    sums.max_abs_error = hn::Max(sums.max_abs_error, max_abs_error);
+    // Rounding to F32 keeps order: where no double is above 0.2 in F32, no F32 distance is.
+    if (hn::AllFalse(DD(), hn::Gt(max_abs_error, hn::Set(DD(), static_cast<double>(0.2f))))) return;
+    for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
+      const VF distance = hn::Abs(hn::Sub(LoadBytes(d, a + i * sizeof(float)), LoadBytes(d, b + i * sizeof(float))));
+      counts.above_02.Add(hn::Gt(distance, hn::Set(d, 0.2f)));
+      counts.above_5.Add(hn::Gt(distance, hn::Set(d, 5.0f)));
+    }
+  }
+
+  LaneSum sum_error_, sum_abs_error_, sum_squared_error_, sum_squared_verifier_;
+  VD max_abs_error_;
+};
+
+PairStatistics CompareRows(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {
+  const std::uint8_t* const a = reinterpret_cast<const std::uint8_t*>(prover.data());
+  const std::uint8_t* const b = reinterpret_cast<const std::uint8_t*>(verifier.data());
+  const std::size_t n_elements = prover.size() / static_cast<std::size_t>(FormatOf(type).bytes);
+  switch (type) {
+    case StateType::kF16:
+      return RowComparer<StateType::kF16>().Compare(a, b, n_elements);
+    case StateType::kBF16:
+      return RowComparer<StateType::kBF16>().Compare(a, b, n_elements);
+    case StateType::kF32:
+      return RowComparer<StateType::kF32>().Compare(a, b, n_elements);
+  }
+  return {};
+}
+
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace verillm
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace verillm {
+namespace {
+
+HWY_EXPORT(CompareRows);
+
+constexpr std::string_view kScalar = "scalar";
+constexpr std::int64_t kScalarTarget = 0;
+constexpr std::int64_t kUndecided = -1;
+
+// One of VectorTargets(), kScalarTarget, or kUndecided before the first use.
+std::atomic<std::int64_t> chosen_target = kUndecided;
+
+// Instruction sets of this CPU for which CompareRows is more than the reference, the best first. Asked once, before the choice of
+// one narrows what Highway answers.
+const std::vector<std::int64_t>& VectorTargets() {
+  static const std::vector<std::int64_t> targets = [] {
+    std::vector<std::int64_t> supported = hwy::SupportedAndGeneratedTargets();
+    std::erase(supported, HWY_SCALAR);
+    return supported;
+  }();
+  return targets;
+}
+
+std::int64_t TargetFromName(std::string_view name) {
+  if (name == kScalar) return kScalarTarget;
+  for (const std::int64_t target : VectorTargets()) {
+    if (name == hwy::TargetName(target)) return target;
+  }
+  throw Error(ErrorKind::kUsage,
+              fmt::format("kernel \"{}\" does not run here: choose one of {}", name, fmt::join(KernelNames(), ", ")));
+}
+
+// The environment decides on first use, unless ForceKernel has decided before.
+std::int64_t ChosenTarget() {
+  if (chosen_target == kUndecided) {
+    const char* const name = std::getenv("VERILLM_FORCE_KERNEL");
+    ForceKernel(name != nullptr && *name != '\0' ? name : KernelNames().front());
+  }
+  return chosen_target;
+}
+
+}  // namespace
+
+std::string KernelName() {
+  const std::int64_t target = ChosenTarget();
+  return target == kScalarTarget ? std::string(kScalar) : hwy::TargetName(target);
+}
+
+std::vector<std::string> KernelNames() {
+  std::vector<std::string> names;
+  for (const std::int64_t target : VectorTargets()) names.emplace_back(hwy::TargetName(target));
+  names.emplace_back(kScalar);
+  return names;
+}
+
+void ForceKernel(std::string_view name) {
+  const std::int64_t target = TargetFromName(name);
+  if (target != kScalarTarget) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(target);
+  }
+  chosen_target = target;
+}
+
+PairStatistics ComparePair(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {
+  // The reference also reports sizes that do not fit.
+  const bool fits = prover.size() == verifier.size() && prover.size() % static_cast<std::size_t>(FormatOf(type).bytes) == 0;
+  if (ChosenTarget() == kScalarTarget || !fits) return ComparePairScalar(prover, verifier, type);
+  return HWY_DYNAMIC_DISPATCH(CompareRows)(prover, verifier, type);
+}
+
+}  // namespace verillm
+#endif  // HWY_ONCE

@@ -1,0 +1,72 @@
+// How far two recorded state vectors lie apart: counts and sums of one pair (one position, one capture point), from which every
+// share and error of docs/methods is derived. Counts and sums merge by addition, so a pool over positions is the same structure.
+#ifndef VERILLM_DISCREPANCY_PAIR_STATISTICS_H_
+#define VERILLM_DISCREPANCY_PAIR_STATISTICS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "trace/state_type.h"
+
+namespace verillm {
+
+// a = prover, b = verifier, both in the recorded type. s, e, f = sign, exponent field and mantissa field as unsigned integers,
+// m = mantissa bits. An element that is NaN or infinite on either side is counted in n_nonfinite and nowhere else.
+struct PairStatistics {
+  std::uint64_t n_elements = 0;   // all elements, non-finite ones too
+  std::uint64_t n_nonfinite = 0;  // NaN or infinity on either side
+  std::uint64_t n_exact = 0;      // bit-identical
+
+  // VeriLLM (arXiv 2509.24257). E = elements with s or e different; delta = |f_a - f_b| / 2^m, in [0, 1).
+  std::uint64_t n_mismatch = 0;        // size of E
+  std::uint64_t n_mismatch_large = 0;  // in E, delta > 0.5
+  std::uint64_t n_match_small = 0;     // outside E, delta < 0.05
+
+  // The published Python rule, which looks at absolute errors d = |a - b| (in F32) and exponent fields without sign.
+  std::uint64_t n_exponent_mismatch = 0;  // e different
+  std::uint64_t n_error_above_1e5 = 0;    // d > 1e-5
+  std::uint64_t n_error_below_1e7 = 0;    // d < 1e-7
+  std::uint64_t n_error_zero = 0;         // d = 0  (published "exact_match": -0 equals +0)
+  std::uint64_t n_error_above_02 = 0;     // d > 0.2
+  std::uint64_t n_error_above_5 = 0;      // d > 5
+
+  double sum_error = 0;            // of b - a
+  double sum_abs_error = 0;        // of |b - a|
+  double max_abs_error = 0;        // of |b - a|
+  double sum_squared_error = 0;    // of (b - a)^2
+  double sum_squared_verifier = 0; // of b^2
+
+  // Adds another pair or pool.
+  void Merge(const PairStatistics& other);
+
+  std::uint64_t n_finite() const { return n_elements - n_nonfinite; }
+
+  // Shares; undefined (nullopt) where there is nothing to take a share of: no evidence is not evidence.
+  std::optional<double> Pe() const;  // n_mismatch / finite elements
+  std::optional<double> Pm() const;  // n_mismatch_large / n_mismatch
+  std::optional<double> Pw() const;  // n_match_small / (finite elements - n_mismatch)
+  std::optional<double> ExactShare() const;
+  std::optional<double> MeanError() const;     // signed, of b - a
+  std::optional<double> MeanAbsError() const;
+  // norm2(b - a) / norm2(b): 0 where both are zero, nullopt where only b is.
+  std::optional<double> RelativeError() const;
+};
+
+// Statistics of one pair. Both spans hold the same number of elements of `type`, little-endian, in any alignment; Error(kInput)
+// otherwise. Runs on the best instruction set of this CPU; counts equal ComparePairScalar's exactly, sums to 1e-12 relative
+// (of the sum of absolute terms).
+PairStatistics ComparePair(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type);
+
+// The same, one element after the other in plain C++: the reference that ComparePair is tested against.
+PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type);
+
+// Median over the elements of |b - a| / |b| (the "element error"): elements where b is 0 count as 0 if a is 0 too and as infinite
+// otherwise; non-finite elements are left out. For an even number the lower median, so that the value is one that occurs.
+// nullopt where no element is finite.
+std::optional<double> MedianElementError(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type);
+
+}  // namespace verillm
+
+#endif  // VERILLM_DISCREPANCY_PAIR_STATISTICS_H_

@@ -1,0 +1,40 @@
+// The discrepancy of one response: every pair that the verifier's plan asks for, and what the trace failed to supply. This is
+// all that a policy sees.
+#ifndef VERILLM_DISCREPANCY_RESPONSE_DISCREPANCY_H_
+#define VERILLM_DISCREPANCY_RESPONSE_DISCREPANCY_H_
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "discrepancy/pair_statistics.h"
+#include "trace/capture.h"
+
+namespace verillm {
+
+// One compared pair of state vectors.
+struct PairDiscrepancy {
+  CapturePoint point;
+  int position;  // in the sequence, prompt included
+  PairStatistics statistics;
+  std::optional<double> element_error;  // MedianElementError
+};
+
+struct ResponseDiscrepancy {
+  CapturePlan plan;               // what the verifier wanted compared
+  std::vector<int> positions;     // at which positions, ascending
+  std::vector<PairDiscrepancy> pairs;
+  // Why the response fails before any statistics: rows that the trace lacks, text that is not what the tokens say.
+  std::vector<std::string> failures;
+
+  // Pairs that the plan asks for: capture points x positions. pairs.size() falls short of it where rows are missing.
+  std::size_t n_expected() const { return plan.points.size() * positions.size(); }
+};
+
+// All pairs of one capture point merged.
+PairStatistics PoolOverPositions(const ResponseDiscrepancy& response, CapturePoint point);
+
+}  // namespace verillm
+
+#endif  // VERILLM_DISCREPANCY_RESPONSE_DISCREPANCY_H_

@@ -1,0 +1,12 @@
+// What llama.cpp and ggml say goes to our log instead of standard error.
+#ifndef VERILLM_ENGINE_ENGINE_LOG_H_
+#define VERILLM_ENGINE_ENGINE_LOG_H_
+
+namespace verillm {
+
+// To be called before anything else of llama.cpp; more than once does no harm.
+void RedirectEngineLog();
+
+}  // namespace verillm
+
+#endif  // VERILLM_ENGINE_ENGINE_LOG_H_

@@ -1,0 +1,79 @@
+// One sequence on a loaded model: prefill and single steps, with the hidden states of a capture plan handed out as they are computed.
+#ifndef VERILLM_ENGINE_SESSION_H_
+#define VERILLM_ENGINE_SESSION_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/model.h"
+#include "trace/capture.h"
+#include "trace/provenance.h"
+#include "trace/trace_file.h"
+
+struct llama_context;
+
+namespace verillm {
+
+// Rows of one capture point as llama.cpp computed them (F32), for consecutive positions. `states` lives until the sink returns.
+struct StateRows {
+  CapturePoint point;
+  int position;  // of the first row
+  int n_rows;
+  std::span<const float> states;  // n_rows x width
+};
+
+// Receives rows: all capture points of one pass (at most Schedule::chunk positions), shallow ones first, before the next pass.
+using StateSink = std::function<void(const StateRows&)>;
+
+// What to record. Positions below `first_position` are computed but not handed out.
+struct Recording {
+  CapturePlan plan;
+  int first_position = 0;
+  StateSink sink;
+};
+
+class Session {
+ public:
+  // Makes a context for schedule.context positions. `cancel` may be set by another thread at any time; the pass under way is the
+  // last. Error(kUsage) where the schedule or the recording's plan does not fit the model, Error(kWorker) where memory does not
+  // suffice.
+  Session(const Model& model, const Schedule& schedule, Recording recording, const std::atomic<bool>& cancel);
+  ~Session();
+
+  // Appends `tokens` in passes of at most schedule.chunk. With `want_logits` the logits of the last token are computed, else the
+  // pass ends where the last capture point is reached: llama.cpp's blocks above it, and the vocabulary, are never computed, and
+  // the states are the same bits. `progress` hears the number of tokens done after each pass. Error(kCancelled).
+  void Prefill(std::span<const Token> tokens, bool want_logits, const std::function<void(int)>& progress = {});
+
+  // Appends one token and computes its logits.
+  void Step(Token token);
+
+  // Of the last token, one a vocabulary entry; valid until the next call.
+  std::span<const float> logits() const;
+
+  int n_tokens() const { return n_tokens_; }
+
+ private:
+  class Recorder;
+  struct Free {
+    void operator()(llama_context* context) const;
+  };
+
+  void Decode(std::span<const Token> tokens, bool want_logits);
+
+  const Model& model_;
+  const std::atomic<bool>& cancel_;
+  int chunk_;
+  int n_context_;
+  int n_tokens_ = 0;
+  int logits_row_ = -1;
+  std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<llama_context, Free> context_;
+};
+
+}  // namespace verillm
+
+#endif  // VERILLM_ENGINE_SESSION_H_

@@ -1,0 +1,147 @@
+#include "experiment/config.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "experiment/yaml_fields.h"
+
+namespace verillm {
+namespace {
+
+// A list of words, as YAML gives it. Error(kInput).
+std::vector<std::string> Words(const YAML::Node& node, const std::string& where) {
+  std::vector<std::string> words;
+  if (node.IsSequence()) {
+    for (const YAML::Node& word : node) {
+      if (!word.IsScalar()) break;
+      words.push_back(word.as<std::string>());
+    }
+  }
+  if (words.empty() || words.size() != node.size()) {
+    throw Error(ErrorKind::kInput, fmt::format("{}:{}: is no list of words", where, node.Mark().line + 1));
+  }
+  return words;
+}
+
+void ReadWorkers(const YAML::Node& node, const std::string& where, ExperimentConfig& config) {
+  YamlFields workers(node, where);
+  for (const auto& entry : node) {
+    const auto name = entry.first.as<std::string>();
+    YamlFields worker(workers.At(name), where);
+    config.workers[name] = Words(worker.At("command"), where);
+    worker.Finish();
+  }
+}
+
+}  // namespace
+
+Scenario ScenarioFromName(const std::string& name) {
+  if (name == "1") return Scenario::kForward;
+  if (name == "2") return Scenario::kBackward;
+  if (name == "both") return Scenario::kBoth;
+  throw Error(ErrorKind::kUsage, fmt::format("unknown scenario \"{}\": choose 1, 2 or both", name));
+}
+
+std::string ExperimentConfig::ModelLabel() const { return name.empty() ? std::filesystem::path(model).stem().string() : name; }
+
+ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
+  const std::string where = path.string();
+  YamlFields fields(ReadYaml(path), where);
+  ExperimentConfig config;
+  std::string scenario = "both";
+  std::string states(StateTypeName(config.states));
+  std::string prompts = config.prompts.string();
+  fields.Read("experiment", config.experiment);
+  fields.Read("model", config.model);
+  fields.Read("name", config.name);
+  fields.Read("prover", config.prover);
+  fields.Read("verifier", config.verifier);
+  if (fields.Has("workers")) ReadWorkers(fields.At("workers"), where, config);
+  fields.Read("scenario", scenario);
+  fields.Read("trials", config.trials);
+  fields.Read("verifiers", config.verifiers);
+  fields.Read("prompts", prompts);
+  fields.Read("prompt_length", config.prompt_length);
+  fields.Read("raw", config.raw);
+  fields.Read("output_tokens", config.output_tokens);
+  if (fields.Has("sampling")) {
+    YamlFields sampling(fields.At("sampling"), where);
+    sampling.Read("temperature", config.sampling.temperature);
+    sampling.Read("top_p", config.sampling.top_p);
+    sampling.Read("seed", config.sampling.seed);
+    sampling.Read("ignore_end", config.sampling.ignore_end);
+    sampling.Finish();
+  }
+  if (fields.Has("record")) {
+    YamlFields record(fields.At("record"), where);
+    record.Read("layers_every", config.layers_every);
+    record.Read("final", config.with_final);
+    record.Read("states", states);
+    record.Finish();
+  }
+  if (fields.Has("schedule")) {
+    YamlFields schedule(fields.At("schedule"), where);
+    schedule.Read("chunk", config.schedule.chunk);
+    schedule.Read("threads", config.schedule.threads);
+    schedule.Finish();
+  }
+  fields.Read("policy", config.policy);
+  if (fields.Has("thresholds")) {
+    YamlFields thresholds(fields.At("thresholds"), where);
+    thresholds.Read("pe", config.thresholds.pe);
+    thresholds.Read("pm", config.thresholds.pm);
+    thresholds.Read("pw", config.thresholds.pw);
+    thresholds.Read("mean_error", config.thresholds.mean_error);
+    thresholds.Read("significance", config.thresholds.significance);
+    thresholds.Finish();
+  }
+  fields.Read("criterion", config.thresholds.accept_rate);
+  fields.Finish();
+  try {
+    config.scenario = ScenarioFromName(scenario);
+    config.states = StateTypeFromName(states);
+    config.prompts = path.parent_path() / prompts;
+    CheckExperimentConfig(config);
+  } catch (Error& error) {
+    throw error.Within(where);
+  }
+  return config;
+}
+
+void CheckExperimentConfig(const ExperimentConfig& config) {
+  if (config.trials < 1) throw Error(ErrorKind::kUsage, fmt::format("{} trials make no experiment", config.trials));
+  if (config.verifiers < 1) throw Error(ErrorKind::kUsage, fmt::format("{} verifiers make no experiment", config.verifiers));
+  if (config.output_tokens < 1) throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no experiment", config.output_tokens));
+  if (config.layers_every < 1) throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
+  if (config.ModelLabel().find('/') != std::string::npos || config.ModelLabel().empty()) {
+    throw Error(ErrorKind::kUsage, fmt::format("the model's name \"{}\" cannot be part of a file name", config.ModelLabel()));
+  }
+  CheckSampling(config.sampling);
+  MakePolicy(config.policy, config.thresholds);
+  for (const std::string& device : {config.prover, config.verifier}) {
+    if (device != "auto") WorkerFor(config, device, {});
+  }
+}
+
+std::vector<std::string> ReadPrompts(const std::filesystem::path& path, const std::string& length) {
+  YamlFields file(ReadYaml(path), path.string());
+  YamlFields lengths(file.At("prompts"), path.string());
+  file.Finish();
+  if (!lengths.Has(length)) throw Error(ErrorKind::kUsage, fmt::format("{}: has no prompts of length \"{}\"", path.string(), length));
+  return Words(lengths.At(length), path.string());
+}
+
+WorkerCommand WorkerFor(const ExperimentConfig& config, const std::string& device, const std::vector<std::filesystem::path>& model_folders) {
+  const std::size_t at = device.find('@');
+  if (at == std::string::npos) return LocalWorker(device, model_folders);
+  const std::string name = device.substr(at + 1);
+  const auto found = config.workers.find(name);
+  if (found == config.workers.end()) {
+    throw Error(ErrorKind::kUsage, fmt::format("device {} is on a worker \"{}\" that the configuration does not name under workers:", device, name));
+  }
+  return {.name = device, .command = found->second, .device = device.substr(0, at)};
+}
+
+std::string DeviceWithoutWorker(const std::string& device) { return device.substr(0, device.find('@')); }
+
+}  // namespace verillm

@@ -1,0 +1,59 @@
+// One inference with its trace, as a folder:
+//   trace.safetensors   recorded states, tokens, what produced them
+//   text.txt            the generated text, byte for byte what the tokens decode to
+//   inference.json      prompt, timing and settings; written last, so a folder that has it is complete
+#ifndef VERILLM_EXPERIMENT_RECORDING_H_
+#define VERILLM_EXPERIMENT_RECORDING_H_
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "trace/provenance.h"
+#include "worker/worker.h"
+
+namespace verillm {
+
+// Version of the JSON files that this program writes: inference, trials, summaries, tables.
+constexpr int kSchemaVersion = 1;
+
+struct RecordingFiles {
+  std::filesystem::path trace;
+  std::filesystem::path text;
+  std::filesystem::path inference;
+};
+
+RecordingFiles FilesIn(const std::filesystem::path& folder);
+
+// What inference.json holds.
+struct InferenceRecord {
+  std::string prompt;
+  ModelIdentity model;
+  DeviceIdentity device;
+  Schedule schedule;
+  Sampling sampling;
+  CapturePlan plan;
+  int n_prompt = 0;
+  int n_output = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+  std::uint64_t n_overflow = 0;
+
+  double total_seconds() const { return prefill_seconds + decode_seconds; }
+  double tokens_per_second() const { return n_output / total_seconds(); }
+};
+
+// Where the recording is: phase "prefill" or "generate", tokens done of all, and the text since the last call.
+using RecordingProgress = std::function<void(std::string_view phase, int done, int total, std::string_view text)>;
+
+// Generates on `worker`, whose model is `model`, and writes the folder. Error(kIo), and whatever the worker reports.
+InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request, const std::filesystem::path& folder,
+                                const RecordingProgress& progress = {});
+
+// Reads inference.json; Error(kIo) or Error(kInput).
+InferenceRecord ReadInferenceRecord(const std::filesystem::path& folder);
+
+}  // namespace verillm
+
+#endif  // VERILLM_EXPERIMENT_RECORDING_H_

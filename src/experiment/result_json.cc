@@ -1,0 +1,191 @@
+#include "experiment/result_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <string>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace verillm {
+namespace {
+
+constexpr std::uint64_t kMaxResultBytes = std::uint64_t{4} << 30;
+
+// Six significant digits: what the statistics are good for, at a third of the size.
+Json Rounded(double value) { return std::isfinite(value) ? Json(std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr)) : Json(nullptr); }
+
+Json Rounded(std::optional<double> value) { return value ? Rounded(*value) : Json(nullptr); }
+
+}  // namespace
+
+Json ToJson(const PairStatistics& statistics) {
+  return {{"n_elements", statistics.n_elements},
+          {"n_nonfinite", statistics.n_nonfinite},
+          {"Pe", Rounded(statistics.Pe())},
+          {"Pm", Rounded(statistics.Pm())},
+          {"Pw", Rounded(statistics.Pw())},
+          {"exact_share", Rounded(statistics.ExactShare())},
+          {"mean_error", Rounded(statistics.MeanAbsError())},
+          {"mean_signed_error", Rounded(statistics.MeanError())},
+          {"max_error", Rounded(statistics.max_abs_error)},
+          {"relative_error", Rounded(statistics.RelativeError())}};
+}
+
+Json ToJson(const Thresholds& thresholds) {
+  return {{"Pe", thresholds.pe},
+          {"Pm", thresholds.pm},
+          {"Pw", thresholds.pw},
+          {"mean_error", thresholds.mean_error},
+          {"significance", thresholds.significance},
+          {"accept_rate", thresholds.accept_rate}};
+}
+
+Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy) {
+  Json points = Json::object();
+  for (const PointResult& point : result.points) {
+    Json entry = ToJson(point.pool);
+    entry["median_relative_error"] = Rounded(MedianRelativeError(discrepancy, point.point));
+    entry["accept_count"] = point.accept_count;
+    entry["total_count"] = point.total_count;
+    entry["pool_failure"] = point.pool_failure.empty() ? Json(nullptr) : Json(point.pool_failure);
+    points[point.point.Name()] = std::move(entry);
+  }
+  return {{"policy", result.policy},
+          {"policy_version", result.version},
+          {"thresholds", ToJson(result.thresholds)},
+          {"verdict", VerdictName(result.verdict)},
+          {"reason", result.reason},
+          {"accept_rate", Rounded(result.accept_rate())},
+          {"accept_count", result.accept_count},
+          {"total_count", result.total_count},
+          {"per_capture_point", std::move(points)}};
+}
+
+std::vector<CapturePoint> PublishedPoints(const CapturePlan& plan) {
+  std::vector<CapturePoint> points;
+  for (const CapturePoint point : plan.points) {
+    if (!point.is_final() && point.layer() % 8 == 0) points.push_back(point);
+  }
+  return points;
+}
+
+std::optional<double> AcceptRateAt(const PolicyResult& result, const std::vector<CapturePoint>& points) {
+  std::size_t accepted = 0;
+  std::size_t total = 0;
+  for (const PointResult& point : result.points) {
+    if (std::find(points.begin(), points.end(), point.point) == points.end()) continue;
+    accepted += point.accept_count;
+    total += point.total_count;
+  }
+  if (total == 0) return std::nullopt;
+  return static_cast<double>(accepted) / static_cast<double>(total);
+}
+
+Json PublishedStatistics(const PolicyResult& result, const ResponseDiscrepancy& discrepancy) {
+  // Appended without looking for an equal key, which would take quadratic time.
+  Json::object_t per_layer;
+  const int first = discrepancy.positions.empty() ? 0 : discrepancy.positions.front();
+  double sum_mean_error = 0;
+  double sum_pe = 0;
+  for (std::size_t i = 0; i < discrepancy.pairs.size(); ++i) {
+    const PairDiscrepancy& pair = discrepancy.pairs[i];
+    const PairStatistics& statistics = pair.statistics;
+    sum_mean_error += statistics.MeanAbsError().value_or(0);
+    sum_pe += statistics.Pe().value_or(0);
+
+    Json entry = {
+        // The published classes look at absolute errors alone, whatever their names say, and overlap.
+        {"exact_match", statistics.n_error_zero},
+        {"exp_match_large", statistics.n_error_above_02},
+        {"exp_match_small", statistics.n_finite() - statistics.n_error_zero - statistics.n_error_above_02},
+        {"exp_mismatch_large", statistics.n_error_above_5},
+        {"exp_mismatch_small", statistics.n_error_above_02 - statistics.n_error_above_5},
+        {"mean_error", Rounded(statistics.MeanAbsError())},
+        {"mean_signed_error", Rounded(statistics.MeanError())},
+        {"max_error", Rounded(statistics.max_abs_error)},
+        {"Pe", Rounded(statistics.Pe())},
+        {"Pm", Rounded(statistics.Pm())},
+        {"Pw", Rounded(statistics.Pw())},
+        {"relative_error", Rounded(statistics.RelativeError())},
+        {"element_error", Rounded(pair.element_error)},
+        {"verdict", result.pair_failures[i].empty() ? "ACCEPT" : "REJECT"}};
+    per_layer.emplace_back(fmt::format("token_{}_layer_{}", pair.position - first, pair.point.Name()), std::move(entry));
+  }
+  const double n_pairs = static_cast<double>(std::max<std::size_t>(discrepancy.pairs.size(), 1));
+  std::vector<CapturePoint> beyond_embeddings;
+  for (const CapturePoint point : discrepancy.plan.points) {
+    if (point > CapturePoint::Layer(0)) beyond_embeddings.push_back(point);
+  }
+  return {{"per_layer", std::move(per_layer)},
+          {"summary",
+           {{"accept_rate", Rounded(result.accept_rate())},
+            {"accept_count", result.accept_count},
+            {"total_count", result.total_count},
+            {"avg_mean_error", Rounded(sum_mean_error / n_pairs)},
+            {"avg_Pe", Rounded(sum_pe / n_pairs)},
+            {"accept_rate_without_embeddings", Rounded(AcceptRateAt(result, beyond_embeddings))},
+            {"accept_rate_published_plan", Rounded(AcceptRateAt(result, PublishedPoints(discrepancy.plan)))}}}};
+}
+
+Json ErrorSeries(const ResponseDiscrepancy& discrepancy) {
+  // Sums for the mean and, over the layers, for the regression line of y = ln(relative error) on x = layer.
+  struct Sums {
+    double n_points = 0, sum_points = 0;
+    double n = 0, x = 0, y = 0, xx = 0, xy = 0;
+  };
+  std::map<int, Sums> by_position;
+  for (const int position : discrepancy.positions) by_position[position];
+  for (const PairDiscrepancy& pair : discrepancy.pairs) {
+    const double error = pair.statistics.RelativeError().value_or(0);
+    if (error <= 0 || pair.point == CapturePoint::Layer(0)) continue;
+    Sums& sums = by_position[pair.position];
+    const double y = std::log(error);
+    sums.n_points += 1;
+    sums.sum_points += y;
+    if (pair.point.is_final()) continue;
+    const double x = pair.point.layer();
+    sums.n += 1;
+    sums.x += x;
+    sums.y += y;
+    sums.xx += x * x;
+    sums.xy += x * y;
+  }
+  Json errors = Json::array();
+  Json slopes = Json::array();
+  for (const auto& [position, sums] : by_position) {
+    errors.push_back(sums.n_points > 0 ? Rounded(sums.sum_points / sums.n_points) : Json(nullptr));
+    slopes.push_back(sums.n > 1 ? Rounded((sums.n * sums.xy - sums.x * sums.y) / (sums.n * sums.xx - sums.x * sums.x)) : Json(nullptr));
+  }
+  return {{"log_relative_error", std::move(errors)}, {"depth_slope", std::move(slopes)}};
+}
+
+Json ReadResult(const std::filesystem::path& path) {
+  const std::string text = ReadFile(path, kMaxResultBytes);
+  const auto without_pairs = [](int, nlohmann::json::parse_event_t event, Json& parsed) {
+    return event != nlohmann::json::parse_event_t::key || parsed != Json("per_layer");
+  };
+  try {
+    return Json::parse(text, without_pairs);
+  } catch (const nlohmann::json::parse_error& error) {
+    throw Error(ErrorKind::kInput, fmt::format("{}: is not JSON from byte {} on; remove it and run the experiment again", path.string(), error.byte));
+  }
+}
+
+std::optional<double> MedianRelativeError(const ResponseDiscrepancy& discrepancy, CapturePoint point) {
+  std::vector<double> errors;
+  for (const PairDiscrepancy& pair : discrepancy.pairs) {
+    if (pair.point != point) continue;
+    if (const std::optional<double> error = pair.statistics.RelativeError()) errors.push_back(*error);
+  }
+  if (errors.empty()) return std::nullopt;
+  const auto middle = errors.begin() + static_cast<std::ptrdiff_t>((errors.size() - 1) / 2);
+  std::nth_element(errors.begin(), middle, errors.end());
+  return *middle;
+}
+
+}  // namespace verillm

@@ -1,0 +1,43 @@
+// Results as JSON: the fields of the published experiments plus ours (docs/formats.md). Non-finite numbers become null.
+#ifndef VERILLM_EXPERIMENT_RESULT_JSON_H_
+#define VERILLM_EXPERIMENT_RESULT_JSON_H_
+
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "base/json.h"
+#include "discrepancy/response_discrepancy.h"
+#include "policy/policy.h"
+
+namespace verillm {
+
+// Shares and errors of a pair or pool.
+Json ToJson(const PairStatistics& statistics);
+Json ToJson(const Thresholds& thresholds);
+// Verdict, reason, accept rate and, per capture point, pooled statistics; not the single pairs.
+Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy);
+
+// The capture points that the published experiments record: every 8th layer without `final`.
+std::vector<CapturePoint> PublishedPoints(const CapturePlan& plan);
+
+// Share of the accepted pairs among those of some capture points; nullopt where there are none.
+std::optional<double> AcceptRateAt(const PolicyResult& result, const std::vector<CapturePoint>& points);
+
+// `statistics` as the published files have it: per_layer with an entry "token_<i>_layer_<l>" for each pair, and summary.
+Json PublishedStatistics(const PolicyResult& result, const ResponseDiscrepancy& discrepancy);
+
+// What the research questions are tested on, one number a compared position: "log_relative_error", the mean of ln(relative error)
+// over the capture points beyond the embeddings, and "depth_slope", the least-squares slope of ln(relative error) over the layers
+// (final excluded: its norm changes the scale). Null where it is undefined.
+Json ErrorSeries(const ResponseDiscrepancy& discrepancy);
+
+// Reads a result file without the single pairs (`per_layer`), which are most of it. Error(kIo) or Error(kInput).
+Json ReadResult(const std::filesystem::path& path);
+
+// Median over the pairs of a capture point of their relative error; nullopt where it is undefined for all.
+std::optional<double> MedianRelativeError(const ResponseDiscrepancy& discrepancy, CapturePoint point);
+
+}  // namespace verillm
+
+#endif  // VERILLM_EXPERIMENT_RESULT_JSON_H_

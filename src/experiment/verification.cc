@@ -1,0 +1,157 @@
+#include "experiment/verification.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace verillm {
+namespace {
+
+// Compares rows of the verifier, as they come, with those of a trace.
+class Comparison {
+ public:
+  Comparison(const TraceFile& prover, CapturePlan plan) : prover_(prover) {
+    result_.plan = std::move(plan);
+    const int n_tokens = static_cast<int>(prover.tokens().size());
+    for (int position = prover.header().n_prompt; position < n_tokens; ++position) result_.positions.push_back(position);
+    row_bytes_ = static_cast<std::size_t>(prover.header().model.width) * static_cast<std::size_t>(FormatOf(result_.plan.type).bytes);
+    for (const CapturePoint point : result_.plan.points) n_compared_[point] = 0;
+  }
+
+  // The verifier's next rows of a capture point; they begin with the first generated token.
+  void Add(CapturePoint point, std::span<const std::byte> rows) {
+    const auto compared = n_compared_.find(point);
+    if (compared == n_compared_.end() || rows.size() % row_bytes_ != 0 || compared->second + rows.size() / row_bytes_ > result_.positions.size()) {
+      throw Error(ErrorKind::kWorker, fmt::format("{} bytes of states for capture point {} were not asked for", rows.size(), point.Name()));
+    }
+    for (std::size_t offset = 0; offset < rows.size(); offset += row_bytes_) {
+      Compare(point, result_.positions[compared->second++], rows.subspan(offset, row_bytes_));
+    }
+  }
+
+  ResponseDiscrepancy Finish() {
+    for (const CapturePoint point : result_.plan.points) {
+      if (n_compared_[point] < result_.positions.size()) {
+        throw Error(ErrorKind::kWorker, fmt::format("{} of {} states of capture point {} were computed", n_compared_[point], result_.positions.size(), point.Name()));
+      }
+      if (n_missing_[point] > 0) {
+        result_.failures.push_back(fmt::format("the trace lacks {} of {} rows of capture point {}", n_missing_[point], result_.positions.size(), point.Name()));
+      }
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void Compare(CapturePoint point, int position, std::span<const std::byte> verifier) {
+    const std::span<const std::byte> prover = prover_.Row(point, position);
+    if (prover.empty()) {
+      ++n_missing_[point];
+      return;
+    }
+    PairDiscrepancy pair{.point = point, .position = position, .statistics = ComparePair(prover, verifier, result_.plan.type), .element_error = {}};
+    if (pair.statistics.n_nonfinite > 0) RefuseNonFinite(prover, point, position);
+    pair.element_error = MedianElementError(prover, verifier, result_.plan.type);
+    result_.pairs.push_back(std::move(pair));
+  }
+
+  // A trace that holds NaN or infinities is damaged; the same on the verifier's side makes the pair fail.
+  void RefuseNonFinite(std::span<const std::byte> row, CapturePoint point, int position) const {
+    const int index = FindNonFinite(row, result_.plan.type);
+    if (index < 0) return;
+    throw Error(ErrorKind::kInput, fmt::format("the trace holds {} at capture point {}, position {}, element {}",
+                                               DecodeState(row, result_.plan.type, static_cast<std::size_t>(index)), point.Name(), position, index));
+  }
+
+  const TraceFile& prover_;
+  ResponseDiscrepancy result_;
+  std::size_t row_bytes_;
+  std::map<CapturePoint, std::size_t> n_compared_;
+  std::map<CapturePoint, std::size_t> n_missing_;
+};
+
+void CheckModel(const ModelIdentity& claimed, const ModelIdentity& loaded, bool other_model) {
+  if (claimed.vocabulary_digest != loaded.vocabulary_digest) {
+    throw Error(ErrorKind::kInput, fmt::format("the trace was made with another tokenizer: that of \"{}\" ({} tokens), not that of \"{}\" ({} tokens)",
+                                               claimed.name, claimed.n_vocab, loaded.name, loaded.n_vocab));
+  }
+  if (claimed.width != loaded.width || claimed.n_layer != loaded.n_layer) {
+    throw Error(ErrorKind::kInput, fmt::format("the trace is of a model with {} blocks of width {}, not {} of width {}", claimed.n_layer, claimed.width,
+                                               loaded.n_layer, loaded.width));
+  }
+  if (claimed.digest != loaded.digest && !other_model) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("the trace names another model file: \"{}\" {} with SHA-256 {}, not \"{}\" {} with {}; compare anyway with --other-model",
+                            claimed.name, claimed.weight_type, claimed.digest, loaded.name, loaded.weight_type, loaded.digest));
+  }
+}
+
+}  // namespace
+
+Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const TraceFile& trace, const std::string& text,
+                         const VerificationRequest& request, const std::function<void(int done, int total)>& progress) {
+  const TraceHeader& header = trace.header();
+  CheckModel(header.model, model, request.other_model);
+  CheckPlan(request.plan, model.n_layer);
+  if (request.plan.type != header.plan.type) {
+    throw Error(ErrorKind::kUsage, fmt::format("the trace's states are {}, not {}", StateTypeName(header.plan.type), StateTypeName(request.plan.type)));
+  }
+  const auto start = std::chrono::steady_clock::now();
+  Verification verification;
+  verification.device = worker.device();
+  Comparison comparison(trace, request.plan);
+
+  const bool has_output = trace.tokens().size() > static_cast<std::size_t>(header.n_prompt);
+  if (has_output) {
+    const PrefillRequest prefill{.tokens = {trace.tokens().begin(), trace.tokens().end()},
+                                 .first_position = header.n_prompt,
+                                 .plan = request.plan,
+                                 .schedule = request.schedule};
+    WorkerEvents events;
+    events.rows = [&](CapturePoint point, std::span<const std::byte> rows) { comparison.Add(point, rows); };
+    events.progress = [&](std::string_view, double done, double total) {
+      if (progress) progress(static_cast<int>(done), static_cast<int>(total));
+    };
+    const PrefillResult result = worker.Prefill(prefill, events);
+    verification.schedule = result.schedule;
+    verification.n_overflow = result.n_overflow;
+  }
+  verification.discrepancy = comparison.Finish();
+  if (worker.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(header.n_prompt))) != text) {
+    verification.discrepancy.failures.push_back("the text is not what the tokens decode to");
+  }
+  verification.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return verification;
+}
+
+ResponseDiscrepancy CompareTraces(const TraceFile& a, const TraceFile& b) {
+  if (!std::equal(a.tokens().begin(), a.tokens().end(), b.tokens().begin(), b.tokens().end()) || a.header().n_prompt != b.header().n_prompt) {
+    throw Error(ErrorKind::kInput, fmt::format("the traces are of different tokens ({} and {}, prompts of {} and {})", a.tokens().size(), b.tokens().size(),
+                                               a.header().n_prompt, b.header().n_prompt));
+  }
+  if (a.header().model.width != b.header().model.width || a.header().plan.type != b.header().plan.type) {
+    throw Error(ErrorKind::kInput, fmt::format("the traces cannot be compared: states of width {} in {} and of width {} in {}", a.header().model.width,
+                                               StateTypeName(a.header().plan.type), b.header().model.width, StateTypeName(b.header().plan.type)));
+  }
+  CapturePlan plan;
+  plan.type = a.header().plan.type;
+  for (const CapturePoint point : a.header().plan.points) {
+    if (b.header().plan.Contains(point)) plan.points.push_back(point);
+  }
+  if (plan.points.empty()) throw Error(ErrorKind::kInput, "the traces have no capture point in common");
+  Comparison comparison(a, plan);
+  for (const CapturePoint point : plan.points) {
+    if (b.positions().size() != b.tokens().size() - static_cast<std::size_t>(b.header().n_prompt)) {
+      throw Error(ErrorKind::kInput, "the second trace lacks rows; put it first");
+    }
+    comparison.Add(point, b.Rows(point));
+  }
+  return comparison.Finish();
+}
+
+}  // namespace verillm

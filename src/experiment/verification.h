@@ -1,0 +1,44 @@
+// Comparing a trace with states computed elsewhere: by one prefill on a worker (verification), or from another trace.
+#ifndef VERILLM_EXPERIMENT_VERIFICATION_H_
+#define VERILLM_EXPERIMENT_VERIFICATION_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "discrepancy/response_discrepancy.h"
+#include "trace/trace_file.h"
+#include "worker/worker.h"
+
+namespace verillm {
+
+// The result of one verification.
+struct Verification {
+  ResponseDiscrepancy discrepancy;
+  DeviceIdentity device;        // of the verifier
+  Schedule schedule;
+  std::uint64_t n_overflow = 0; // verifier's elements beyond the range of the recorded type
+  double seconds = 0;           // from request to last comparison
+};
+
+// What the verifier demands.
+struct VerificationRequest {
+  CapturePlan plan;  // its type is the trace's; Error(kUsage) otherwise
+  ScheduleRequest schedule;
+  bool other_model = false;  // compare although the trace names another model file
+};
+
+// Runs one prefill over the trace's tokens on `worker`, whose model is `model`, and compares row by row as they come; never more
+// than one pass of rows is held. Rows that the plan asks for and the trace lacks, and a `text` that is not what the tokens decode
+// to, become failures of the discrepancy. Error(kInput) where the trace is of another tokenizer, shape or (unless allowed) model,
+// or holds NaN or infinities. `progress` hears tokens done, of all.
+Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const TraceFile& trace, const std::string& text,
+                         const VerificationRequest& request, const std::function<void(int done, int total)>& progress = {});
+
+// Compares two traces of the same tokens at the capture points that both have, `a` in the prover's place. Error(kInput) where
+// tokens, width or state type differ or no capture point is common.
+ResponseDiscrepancy CompareTraces(const TraceFile& a, const TraceFile& b);
+
+}  // namespace verillm
+
+#endif  // VERILLM_EXPERIMENT_VERIFICATION_H_

@@ -1,0 +1,195 @@
+#include "policy/policy.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "policy/rules.h"
+
+namespace verillm {
+namespace {
+
+// A policy without its thresholds.
+struct Rule {
+  std::string_view name;
+  int version;
+  std::string_view source;
+  Failure (*judge_pair)(const PairStatistics& pair, const Thresholds& thresholds);
+  Failure (*judge_pool)(const PairStatistics& pool, const Thresholds& thresholds);
+};
+
+// In the order in which they are offered. Anything that changes a verdict changes the version.
+constexpr std::array<Rule, 2> kRules = {{
+    {"paper", 1, "VeriLLM, arXiv 2509.24257; shares are held against their thresholds by exact binomial tests",
+     JudgePaper, JudgePaper},
+    {"reference", 1, "github.com/Ed1sonL1-byte/verillm-experiments at 39a6e3a, src/analysis/statistics.py",
+     JudgeReferencePair, nullptr},
+}};
+
+// Written so that NaN fails too.
+void CheckShare(std::string_view name, double value) {
+  if (!(value >= 0 && value <= 1)) {
+    throw Error(ErrorKind::kUsage, fmt::format("threshold {} = {} lies outside [0, 1]", name, value));
+  }
+}
+
+void CheckThresholds(const Thresholds& thresholds) {
+  CheckShare("Pe", thresholds.pe);
+  CheckShare("Pm", thresholds.pm);
+  CheckShare("Pw", thresholds.pw);
+  CheckShare("significance", thresholds.significance);
+  CheckShare("accept_rate", thresholds.accept_rate);
+  if (!(thresholds.mean_error >= 0) || !std::isfinite(thresholds.mean_error)) {
+    throw Error(ErrorKind::kUsage, fmt::format("threshold mean_error = {} is negative or not finite", thresholds.mean_error));
+  }
+}
+
+PointResult JudgePoint(const Policy& policy, const ResponseDiscrepancy& response, CapturePoint point,
+                       const std::vector<Failure>& pair_failures) {
+  PointResult result{.point = point,
+                     .pool = PoolOverPositions(response, point),
+                     .total_count = response.positions.size(),
+                     .pool_failure = {}};
+  for (std::size_t i = 0; i < response.pairs.size(); ++i) {
+    result.accept_count += response.pairs[i].point == point && pair_failures[i].empty();
+  }
+  if (policy.judge_pool && result.total_count > 0) result.pool_failure = policy.judge_pool(result.pool, policy.thresholds);
+  return result;
+}
+
+std::string RejectedPairs(const PolicyResult& result, const ResponseDiscrepancy& response) {
+  std::string text = fmt::format("only {} of {} pairs accepted ({} <= {})", result.accept_count, result.total_count,
+                                 ShowBeside(result.accept_rate(), result.thresholds.accept_rate), result.thresholds.accept_rate);
+  const auto first = std::find_if(result.pair_failures.begin(), result.pair_failures.end(),
+                                  [](const Failure& failure) { return !failure.empty(); });
+  if (first == result.pair_failures.end()) return text;
+  const PairDiscrepancy& pair = response.pairs[static_cast<std::size_t>(first - result.pair_failures.begin())];
+  return text + fmt::format(", the first rejected being capture point {} at position {}: {}", pair.point.Name(), pair.position,
+                            *first);
+}
+
+// The first rejected pool with its values, the others by name: all values stand in the results of the capture points. Empty where
+// none is rejected.
+std::string RejectedPools(const std::vector<PointResult>& points) {
+  std::string text;
+  std::vector<std::string> others;
+  for (const PointResult& point : points) {
+    if (point.pool_failure.empty()) continue;
+    if (text.empty()) {
+      text = fmt::format("capture point {} pooled: {}", point.point.Name(), point.pool_failure);
+    } else {
+      others.push_back(point.point.Name());
+    }
+  }
+  if (!others.empty()) text += fmt::format(" ({} fail too)", fmt::join(others, ", "));
+  return text;
+}
+
+std::string AcceptReason(const Policy& policy, const PolicyResult& result) {
+  std::string text = fmt::format("{} of {} pairs accepted ({} > {})", result.accept_count, result.total_count,
+                                 ShowBeside(result.accept_rate(), result.thresholds.accept_rate), result.thresholds.accept_rate);
+  if (!policy.judge_pool) return text;
+  if (result.points.size() == 1) return text + fmt::format(" and capture point {} pooled", result.points.front().point.Name());
+  return text + fmt::format(" and all {} capture points pooled", result.points.size());
+}
+
+}  // namespace
+
+std::string_view VerdictName(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kAccept:
+      return "accept";
+    case Verdict::kReject:
+      return "reject";
+    case Verdict::kInconclusive:
+      return "inconclusive";
+  }
+  return "unknown";
+}
+
+std::vector<std::string_view> PolicyNames() {
+  std::vector<std::string_view> names;
+  for (const Rule& rule : kRules) names.push_back(rule.name);
+  return names;
+}
+
+Policy MakePolicy(std::string_view name, const Thresholds& thresholds) {
+  const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const Rule& candidate) { return candidate.name == name; });
+  if (rule == kRules.end()) {
+    throw Error(ErrorKind::kUsage, fmt::format("unknown policy \"{}\": choose one of {}", name, fmt::join(PolicyNames(), ", ")));
+  }
+  CheckThresholds(thresholds);
+  return {.name = std::string(rule->name),
+          .version = rule->version,
+          .source = std::string(rule->source),
+          .thresholds = thresholds,
+          .judge_pair = rule->judge_pair,
+          .judge_pool = rule->judge_pool};
+}
+
+double PolicyResult::accept_rate() const {
+  return total_count == 0 ? 0.0 : static_cast<double>(accept_count) / static_cast<double>(total_count);
+}
+
+PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response) {
+  PolicyResult result;
+  result.policy = policy.name;
+  result.version = policy.version;
+  result.thresholds = policy.thresholds;
+  result.total_count = response.n_expected();
+  for (const PairDiscrepancy& pair : response.pairs) {
+    result.pair_failures.push_back(policy.judge_pair(pair.statistics, policy.thresholds));
+  }
+  for (const CapturePoint point : response.plan.points) {
+    result.points.push_back(JudgePoint(policy, response, point, result.pair_failures));
+    // Counted by capture point, so that pairs outside the plan cannot stand in for missing ones.
+    result.accept_count += result.points.back().accept_count;
+  }
+
+  std::vector<std::string> grounds = response.failures;
+  if (result.total_count > 0 && !(result.accept_rate() > policy.thresholds.accept_rate)) {
+    grounds.push_back(RejectedPairs(result, response));
+  }
+  if (std::string pools = RejectedPools(result.points); !pools.empty()) grounds.push_back(std::move(pools));
+
+  if (!grounds.empty()) {
+    result.verdict = Verdict::kReject;
+    result.reason = fmt::format("{}", fmt::join(grounds, "; "));
+  } else if (result.total_count == 0) {
+    result.verdict = Verdict::kInconclusive;
+    result.reason = fmt::format("nothing was to be compared: {} capture points, {} positions", response.plan.points.size(),
+                                response.positions.size());
+  } else {
+    result.verdict = Verdict::kAccept;
+    result.reason = AcceptReason(policy, result);
+  }
+  return result;
+}
+
+Failure JudgeElements(const PairStatistics& statistics) {
+  if (statistics.n_elements == 0) return "no elements to compare";
+  if (statistics.n_nonfinite > 0) {
+    return fmt::format("{} of {} elements are not finite", statistics.n_nonfinite, statistics.n_elements);
+  }
+  return {};
+}
+
+std::string ShowBeside(double value, double threshold) {
+  for (int digits = 4; digits < 17; ++digits) {
+    std::string shown = fmt::format("{:.{}g}", value, digits);
+    if (value == threshold || shown != fmt::format("{:.{}g}", threshold, digits)) return shown;
+  }
+  return fmt::format("{}", value);
+}
+
+void AddFailure(Failure& failures, const Failure& failure) {
+  if (!failures.empty() && !failure.empty()) failures += " and ";
+  failures += failure;
+}
+
+}  // namespace verillm

@@ -1,0 +1,78 @@
+// From discrepancies to a verdict. A policy is data (name, version, thresholds and where they come from) and two functions that
+// judge one pair and one pool; Evaluate applies it to a response.
+#ifndef VERILLM_POLICY_POLICY_H_
+#define VERILLM_POLICY_POLICY_H_
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "discrepancy/response_discrepancy.h"
+
+namespace verillm {
+
+enum class Verdict { kAccept, kReject, kInconclusive };
+
+// "accept", "reject", "inconclusive".
+std::string_view VerdictName(Verdict verdict);
+
+// The four thresholds of VeriLLM (arXiv 2509.24257) for heterogeneous hardware, and what turns pairs into a response's verdict.
+struct Thresholds {
+  double pe = 0.05;           // at most this share of elements with another sign or exponent
+  double pm = 0.75;           // at least this share of them with distant mantissas
+  double pw = 0.50;           // at least this share of the others with close mantissas (0.80 in the paper's off-chain setting)
+  double mean_error = 0.01;   // the mean error stays below this
+  double significance = 0.01; // level of the exact binomial test that holds a share against its threshold
+  double accept_rate = 0.90;  // more than this share of pairs must be accepted (experiment 2; experiment 1: 0.95)
+};
+
+// Empty where accepted, else which criterion failed with value and threshold, e.g. "Pe 0.132 > 0.05".
+using Failure = std::string;
+
+struct Policy {
+  std::string name;
+  int version;
+  std::string source;  // where rule and thresholds come from
+  Thresholds thresholds;
+  Failure (*judge_pair)(const PairStatistics& pair, const Thresholds& thresholds);
+  Failure (*judge_pool)(const PairStatistics& pool, const Thresholds& thresholds);  // nullptr: pools are not judged
+};
+
+// Names of the policies, in the order in which they are offered: "paper", "reference".
+std::vector<std::string_view> PolicyNames();
+
+// The policy of that name with these thresholds; Error(kUsage) listing the names for an unknown one, or where a threshold is
+// outside [0, 1] (mean_error: negative or not finite).
+Policy MakePolicy(std::string_view name, const Thresholds& thresholds);
+
+// What a policy says of one capture point.
+struct PointResult {
+  CapturePoint point;
+  PairStatistics pool;          // over all compared positions
+  std::size_t accept_count = 0; // pairs accepted
+  std::size_t total_count = 0;  // pairs that the plan asks for
+  Failure pool_failure;         // empty where the pool is accepted or not judged
+};
+
+struct PolicyResult {
+  std::string policy;
+  int version = 0;
+  Thresholds thresholds;
+  Verdict verdict = Verdict::kInconclusive;
+  std::string reason;  // one sentence: why this verdict, with the values that decided it
+  std::size_t accept_count = 0;
+  std::size_t total_count = 0;  // pairs that the plan asks for; missing ones count as rejected
+  std::vector<Failure> pair_failures;  // one for each of the response's pairs, in their order
+  std::vector<PointResult> points;     // one for each capture point of the plan, in its order
+
+  double accept_rate() const;  // accept_count / total_count, 0 where nothing was to be compared
+};
+
+// Reject where the response has failures, where at most thresholds.accept_rate of the expected pairs are accepted, or where the
+// pool of a capture point is rejected; inconclusive where nothing was to be compared; accept otherwise.
+PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response);
+
+}  // namespace verillm
+
+#endif  // VERILLM_POLICY_POLICY_H_

@@ -1,0 +1,111 @@
+#include "trace/provenance.h"
+
+namespace verillm {
+
+Json ToJson(const ModelIdentity& model) {
+  return {{"name", model.name},
+          {"digest", model.digest},
+          {"architecture", model.architecture},
+          {"weight_type", model.weight_type},
+          {"n_layer", model.n_layer},
+          {"width", model.width},
+          {"n_vocab", model.n_vocab},
+          {"vocabulary_digest", model.vocabulary_digest}};
+}
+
+ModelIdentity ModelIdentityFromJson(const Json& json) {
+  JsonFields fields(json, "model");
+  ModelIdentity model;
+  model.name = fields.Get<std::string>("name");
+  model.digest = fields.Get<std::string>("digest");
+  model.architecture = fields.Get<std::string>("architecture");
+  model.weight_type = fields.Get<std::string>("weight_type");
+  model.n_layer = fields.Get<int>("n_layer");
+  model.width = fields.Get<int>("width");
+  model.n_vocab = fields.Get<int>("n_vocab");
+  model.vocabulary_digest = fields.Get<std::string>("vocabulary_digest");
+  fields.Finish();
+  if (model.n_layer < 1 || model.width < 1 || model.n_vocab < 1) {
+    throw Error(ErrorKind::kInput, fmt::format("model: {} blocks of width {} with {} tokens are no model", model.n_layer, model.width, model.n_vocab));
+  }
+  return model;
+}
+
+Json ToJson(const DeviceIdentity& device) {
+  return {{"name", device.name},         {"backend", device.backend}, {"description", device.description},
+          {"features", device.features}, {"engine", device.engine},   {"memory_total", device.memory_total}};
+}
+
+DeviceIdentity DeviceIdentityFromJson(const Json& json) {
+  JsonFields fields(json, "device");
+  DeviceIdentity device;
+  device.name = fields.Get<std::string>("name");
+  device.backend = fields.Get<std::string>("backend");
+  device.description = fields.Get<std::string>("description");
+  device.features = fields.Get<std::vector<std::string>>("features");
+  device.engine = fields.Get<std::string>("engine");
+  device.memory_total = fields.Get<std::uint64_t>("memory_total");
+  fields.Finish();
+  return device;
+}
+
+Json ToJson(const Schedule& schedule) {
+  return {{"context", schedule.context}, {"chunk", schedule.chunk}, {"threads", schedule.threads}};
+}
+
+Schedule ScheduleFromJson(const Json& json) {
+  JsonFields fields(json, "schedule");
+  Schedule schedule;
+  schedule.context = fields.Get<int>("context");
+  schedule.chunk = fields.Get<int>("chunk");
+  schedule.threads = fields.Get<int>("threads");
+  fields.Finish();
+  return schedule;
+}
+
+Json ToJson(const Sampling& sampling) {
+  return {{"temperature", sampling.temperature}, {"top_p", sampling.top_p}, {"seed", sampling.seed}, {"ignore_end", sampling.ignore_end}};
+}
+
+Sampling SamplingFromJson(const Json& json) {
+  JsonFields fields(json, "sampling");
+  Sampling sampling;
+  sampling.temperature = fields.Get<double>("temperature");
+  sampling.top_p = fields.Get<double>("top_p");
+  sampling.seed = fields.Get<std::uint64_t>("seed");
+  sampling.ignore_end = fields.Get<bool>("ignore_end");
+  fields.Finish();
+  return sampling;
+}
+
+void CheckSampling(const Sampling& sampling) {
+  if (!(sampling.temperature >= 0 && sampling.temperature <= 100)) {
+    throw Error(ErrorKind::kUsage, fmt::format("a temperature of {} makes no sense: choose 0 to 100", sampling.temperature));
+  }
+  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) {
+    throw Error(ErrorKind::kUsage, fmt::format("a top-p of {} makes no sense: choose more than 0 and at most 1", sampling.top_p));
+  }
+}
+
+Json ToJson(const CapturePlan& plan) {
+  Json points = Json::array();
+  for (const CapturePoint point : plan.points) points.push_back(point.Name());
+  return {{"points", points}, {"states", StateTypeName(plan.type)}};
+}
+
+CapturePlan CapturePlanFromJson(const Json& json) {
+  JsonFields fields(json, "capture plan");
+  CapturePlan plan;
+  for (const std::string& name : fields.Get<std::vector<std::string>>("points")) {
+    const CapturePoint point = CapturePoint::FromName(name);
+    if (!plan.points.empty() && point <= plan.points.back()) {
+      throw Error(ErrorKind::kInput, fmt::format("capture plan: point {} is out of order", name));
+    }
+    plan.points.push_back(point);
+  }
+  plan.type = StateTypeFromName(fields.Get<std::string>("states"));
+  fields.Finish();
+  return plan;
+}
+
+}  // namespace verillm

@@ -1,0 +1,96 @@
+#include "worker/frame.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/coding.h"
+#include "base/error.h"
+
+namespace verillm {
+namespace {
+
+void WriteAll(int descriptor, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error(ErrorKind::kWorker, fmt::format("cannot send: {}", std::strerror(errno)));
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+// Fills `bytes` as far as the stream reaches; gives the number read.
+std::size_t ReadUpTo(int descriptor, std::span<std::byte> bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = ::read(descriptor, bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error(ErrorKind::kWorker, fmt::format("cannot receive: {}", std::strerror(errno)));
+    if (count == 0) break;
+    done += static_cast<std::size_t>(count);
+  }
+  return done;
+}
+
+// The bytes as text if that is what they are, to recognise a greeting printed by a login shell.
+std::string Printable(std::span<const std::byte> bytes) {
+  std::string text;
+  for (const std::byte byte : bytes) {
+    const char c = static_cast<char>(byte);
+    text += std::isprint(static_cast<unsigned char>(c)) ? c : '.';
+  }
+  return text;
+}
+
+}  // namespace
+
+void WriteFrame(int descriptor, const Json& message) {
+  std::vector<std::uint8_t> bytes(4);
+  Json::to_cbor(message, bytes);
+  if (bytes.size() - 4 > kMaxFrameBytes) throw Error(ErrorKind::kWorker, fmt::format("a message of {} bytes is too long to send", bytes.size() - 4));
+  StoreLittleEndian(static_cast<std::uint32_t>(bytes.size() - 4), reinterpret_cast<std::byte*>(bytes.data()));
+  WriteAll(descriptor, std::as_bytes(std::span(bytes)));
+}
+
+bool WaitReadable(int descriptor, std::chrono::milliseconds patience) {
+  pollfd poll{.fd = descriptor, .events = POLLIN, .revents = 0};
+  return ::poll(&poll, 1, static_cast<int>(patience.count())) > 0;
+}
+
+std::optional<Json> ReadFrame(int descriptor) {
+  std::array<std::byte, 4> prefix;
+  const std::size_t n_prefix = ReadUpTo(descriptor, prefix);
+  if (n_prefix == 0) return std::nullopt;
+  if (n_prefix < prefix.size()) throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
+  const auto length = LoadLittleEndian<std::uint32_t>(prefix.data());
+  if (length > kMaxFrameBytes) {
+    throw Error(ErrorKind::kWorker, fmt::format("received a frame of {} bytes (its first four: \"{}\"), more than the {} allowed; does something else write to this stream?",
+                                                length, Printable(prefix), kMaxFrameBytes));
+  }
+  std::vector<std::uint8_t> bytes(length);
+  if (ReadUpTo(descriptor, std::as_writable_bytes(std::span(bytes))) < length) throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
+  Json message = Json::from_cbor(bytes, true, false);
+  if (!message.is_object()) {
+    throw Error(ErrorKind::kWorker, fmt::format("received a frame that is no CBOR map (\"{}...\")", Printable(std::as_bytes(std::span(bytes)).first(std::min<std::size_t>(length, 16)))));
+  }
+  return message;
+}
+
+Json BytesToJson(std::span<const std::byte> bytes) {
+  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  return Json::binary(std::vector<std::uint8_t>(data, data + bytes.size()));
+}
+
+std::span<const std::byte> BytesFromJson(const Json& value) {
+  if (!value.is_binary()) throw Error(ErrorKind::kWorker, "received something else where a byte string belongs");
+  return std::as_bytes(std::span(value.get_binary()));
+}
+
+}  // namespace verillm
