@@ -22,6 +22,7 @@ struct VerifyOptions {
   std::string folder;
   DeviceOptions device;
   std::string policy = "paper";
+  bool pooled = false;
   Thresholds thresholds;
   int layers_every = 8;
   int last_layer = -1;
@@ -42,7 +43,7 @@ CapturePlan Demand(const VerifyOptions& options, int n_layer, StateType type) {
 }
 
 int RunVerify(const VerifyOptions& options, Streams& streams) {
-  const Policy policy = MakePolicy(options.policy, options.thresholds);
+  const Policy policy = MakePolicy(options.policy, options.thresholds, options.pooled ? Unit::kPools : Unit::kPairs);
   const RecordingFiles files = FilesIn(options.folder);
   const TraceFile trace(files.trace);
   const std::string text = ReadFile(files.text, kMaxTextBytes);
@@ -84,6 +85,7 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
   command->add_option("folder", options->folder, "Folder that verillm infer has written")->required();
   AddDeviceOptions(*command, options->device);
   command->add_option("--policy", options->policy, fmt::format("Rule for the verdict: {}", fmt::join(PolicyNames(), ", ")))->capture_default_str();
+  command->add_flag("--pooled", options->pooled, "Judge statistics pooled over the positions instead of counting accepted pairs");
   command->add_option("--pe", options->thresholds.pe, "Threshold of Pe")->capture_default_str();
   command->add_option("--pm", options->thresholds.pm, "Threshold of Pm")->capture_default_str();
   command->add_option("--pw", options->thresholds.pw, "Threshold of Pw (the paper's off-chain setting: 0.80)")->capture_default_str();

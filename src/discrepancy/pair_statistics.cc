@@ -110,7 +110,7 @@ PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<co
     }
     const std::uint32_t difference = a_bits ^ b_bits;
     const int mantissa_difference = std::abs(static_cast<int>(a_bits & mantissa_mask) - static_cast<int>(b_bits & mantissa_mask));
-    const double delta = std::ldexp(mantissa_difference, -format.mantissa_bits);
+    const double delta = static_cast<double>(mantissa_difference) / (mantissa_mask + 1);
     const bool mismatch = (difference & (sign_mask | exponent_mask)) != 0;
     statistics.n_exact += difference == 0;
     statistics.n_mismatch += mismatch;

@@ -24,7 +24,8 @@ struct PairStatistics {
   std::uint64_t n_mismatch_large = 0;  // in E, delta > 0.5
   std::uint64_t n_match_small = 0;     // outside E, delta < 0.05
 
-  // The published Python rule, which looks at absolute errors d = |a - b| (in F32) and exponent fields without sign.
+  // The published Python rule, which looks at absolute errors d = |a - b| and exponent fields without sign. d is rounded to F32,
+  // and so are the numbers that it is compared with.
   std::uint64_t n_exponent_mismatch = 0;  // e different
   std::uint64_t n_error_above_1e5 = 0;    // d > 1e-5
   std::uint64_t n_error_below_1e7 = 0;    // d < 1e-7
@@ -32,6 +33,7 @@ struct PairStatistics {
   std::uint64_t n_error_above_02 = 0;     // d > 0.2
   std::uint64_t n_error_above_5 = 0;      // d > 5
 
+  // In double, so that no finite element makes them infinite.
   double sum_error = 0;            // of b - a
   double sum_abs_error = 0;        // of |b - a|
   double max_abs_error = 0;        // of |b - a|

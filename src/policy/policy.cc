@@ -90,12 +90,14 @@ std::string RejectedPools(const std::vector<PointResult>& points) {
   return text;
 }
 
-std::string AcceptReason(const Policy& policy, const PolicyResult& result) {
-  std::string text = fmt::format("{} of {} pairs accepted ({} > {})", result.accept_count, result.total_count,
-                                 ShowBeside(result.accept_rate(), result.thresholds.accept_rate), result.thresholds.accept_rate);
-  if (!policy.judge_pool) return text;
-  if (result.points.size() == 1) return text + fmt::format(" and capture point {} pooled", result.points.front().point.Name());
-  return text + fmt::format(" and all {} capture points pooled", result.points.size());
+std::string AcceptedPairs(const PolicyResult& result) {
+  return fmt::format("{} of {} pairs accepted ({} > {})", result.accept_count, result.total_count,
+                     ShowBeside(result.accept_rate(), result.thresholds.accept_rate), result.thresholds.accept_rate);
+}
+
+std::string AcceptedPools(const PolicyResult& result) {
+  if (result.points.size() == 1) return fmt::format("capture point {} pooled is accepted", result.points.front().point.Name());
+  return fmt::format("all {} capture points pooled are accepted", result.points.size());
 }
 
 }  // namespace
@@ -118,22 +120,30 @@ std::vector<std::string_view> PolicyNames() {
   return names;
 }
 
-Policy MakePolicy(std::string_view name, const Thresholds& thresholds) {
+Policy MakePolicy(std::string_view name, const Thresholds& thresholds, Unit unit) {
   const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const Rule& candidate) { return candidate.name == name; });
   if (rule == kRules.end()) {
     throw Error(ErrorKind::kUsage, fmt::format("unknown policy \"{}\": choose one of {}", name, fmt::join(PolicyNames(), ", ")));
   }
   CheckThresholds(thresholds);
+  if (unit == Unit::kPools && rule->judge_pool == nullptr) {
+    throw Error(ErrorKind::kUsage, fmt::format("policy {} judges single pairs only, not pools", name));
+  }
   return {.name = std::string(rule->name),
           .version = rule->version,
           .source = std::string(rule->source),
           .thresholds = thresholds,
           .judge_pair = rule->judge_pair,
-          .judge_pool = rule->judge_pool};
+          .judge_pool = rule->judge_pool,
+          .unit = unit};
 }
 
 double PolicyResult::accept_rate() const {
   return total_count == 0 ? 0.0 : static_cast<double>(accept_count) / static_cast<double>(total_count);
+}
+
+bool PolicyResult::pools_accepted() const {
+  return std::all_of(points.begin(), points.end(), [](const PointResult& point) { return point.pool_failure.empty(); });
 }
 
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response) {
@@ -151,11 +161,10 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
     result.accept_count += result.points.back().accept_count;
   }
 
+  const bool pairs_accepted = result.accept_rate() > policy.thresholds.accept_rate;
   std::vector<std::string> grounds = response.failures;
-  if (result.total_count > 0 && !(result.accept_rate() > policy.thresholds.accept_rate)) {
-    grounds.push_back(RejectedPairs(result, response));
-  }
-  if (std::string pools = RejectedPools(result.points); !pools.empty()) grounds.push_back(std::move(pools));
+  if (result.total_count > 0 && policy.unit == Unit::kPairs && !pairs_accepted) grounds.push_back(RejectedPairs(result, response));
+  if (policy.unit == Unit::kPools && !result.pools_accepted()) grounds.push_back(RejectedPools(result.points));
 
   if (!grounds.empty()) {
     result.verdict = Verdict::kReject;
@@ -166,7 +175,7 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
                                 response.positions.size());
   } else {
     result.verdict = Verdict::kAccept;
-    result.reason = AcceptReason(policy, result);
+    result.reason = policy.unit == Unit::kPairs ? AcceptedPairs(result) : AcceptedPools(result);
   }
   return result;
 }

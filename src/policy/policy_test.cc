@@ -121,7 +121,7 @@ TEST(Evaluate, AcceptsAnHonestResponse) {
   const Policy policy = MakePolicy("paper", {});
   const PolicyResult result = Evaluate(policy, IdenticalResponse(5, 20));
   EXPECT_EQ(result.verdict, Verdict::kAccept);
-  EXPECT_EQ(result.reason, "100 of 100 pairs accepted (1 > 0.9) and all 5 capture points pooled");
+  EXPECT_EQ(result.reason, "100 of 100 pairs accepted (1 > 0.9)");
   EXPECT_EQ(result.policy, "paper");
   EXPECT_EQ(result.version, policy.version);
   EXPECT_EQ(result.thresholds.pe, 0.05);
@@ -134,10 +134,11 @@ TEST(Evaluate, AcceptsAnHonestResponse) {
   EXPECT_EQ(result.points[3].total_count, 20u);
 }
 
-TEST(Evaluate, SpeaksOfPoolsOnlyWhereTheyAreJudged) {
-  EXPECT_EQ(Evaluate(MakePolicy("reference", {}), IdenticalResponse(2, 2)).reason, "4 of 4 pairs accepted (1 > 0.9)");
-  EXPECT_EQ(Evaluate(MakePolicy("paper", {}), IdenticalResponse(1, 2)).reason,
-            "2 of 2 pairs accepted (1 > 0.9) and capture point 0 pooled");
+TEST(Evaluate, SaysWhichUnitDecided) {
+  EXPECT_EQ(Evaluate(MakePolicy("paper", {}, Unit::kPairs), IdenticalResponse(2, 2)).reason, "4 of 4 pairs accepted (1 > 0.9)");
+  EXPECT_EQ(Evaluate(MakePolicy("paper", {}, Unit::kPools), IdenticalResponse(2, 2)).reason,
+            "all 2 capture points pooled are accepted");
+  EXPECT_EQ(Evaluate(MakePolicy("paper", {}, Unit::kPools), IdenticalResponse(1, 2)).reason, "capture point 0 pooled is accepted");
 }
 
 TEST(Evaluate, WantsMoreThanTheCriterionOfPairs) {
@@ -145,7 +146,7 @@ TEST(Evaluate, WantsMoreThanTheCriterionOfPairs) {
   response.pairs[3].statistics = DistantPair();
   PolicyResult result = Evaluate(IdentityPolicy(0.90), response);
   EXPECT_EQ(result.verdict, Verdict::kAccept);
-  EXPECT_EQ(result.reason, "19 of 20 pairs accepted (0.95 > 0.9) and all 2 capture points pooled");
+  EXPECT_EQ(result.reason, "19 of 20 pairs accepted (0.95 > 0.9)");
   EXPECT_EQ(result.policy, "identity");
   EXPECT_EQ(result.version, 7);
 
@@ -194,7 +195,7 @@ TEST(Evaluate, DoesNotLetPairsOutsideThePlanReplaceMissingOnes) {
 TEST(Evaluate, RejectsTheEmptyPoolOfACapturePointThatIsMissing) {
   ResponseDiscrepancy response = IdenticalResponse(20, 10);
   std::erase_if(response.pairs, [](const PairDiscrepancy& pair) { return pair.point == CapturePoint::Layer(152); });
-  const PolicyResult result = Evaluate(MakePolicy("paper", {}), response);
+  const PolicyResult result = Evaluate(MakePolicy("paper", {}, Unit::kPools), response);
   EXPECT_EQ(result.accept_rate(), 0.95);
   EXPECT_EQ(result.verdict, Verdict::kReject);
   EXPECT_EQ(result.reason, "capture point 152 pooled: no elements to compare");
@@ -210,7 +211,7 @@ TEST(Evaluate, RejectsWhereTheResponseHasFailures) {
   EXPECT_EQ(result.accept_count, 19u);
 }
 
-TEST(Evaluate, RejectsOnePoolThatFailsAmongAcceptedPairs) {
+TEST(Evaluate, RejectsOnePoolThatFailsAmongAcceptedPairsWherePoolsDecide) {
   // Ten percent of mismatches at every position of layer 8: not significant at 10 elements, but over 20 positions.
   ResponseDiscrepancy response = IdenticalResponse(3, 20);
   PairStatistics small;
@@ -220,7 +221,11 @@ TEST(Evaluate, RejectsOnePoolThatFailsAmongAcceptedPairs) {
   for (PairDiscrepancy& pair : response.pairs) {
     if (pair.point == CapturePoint::Layer(8)) pair.statistics = small;
   }
-  const PolicyResult result = Evaluate(MakePolicy("paper", {}), response);
+  const PolicyResult by_pairs = Evaluate(MakePolicy("paper", {}, Unit::kPairs), response);
+  EXPECT_EQ(by_pairs.verdict, Verdict::kAccept);
+  EXPECT_FALSE(by_pairs.pools_accepted());
+
+  const PolicyResult result = Evaluate(MakePolicy("paper", {}, Unit::kPools), response);
   EXPECT_EQ(result.accept_rate(), 1.0);
   EXPECT_EQ(result.verdict, Verdict::kReject);
   EXPECT_EQ(result.reason, "capture point 8 pooled: Pe 0.1 > 0.05 (p < 0.01, 20 of 200)");
@@ -228,18 +233,25 @@ TEST(Evaluate, RejectsOnePoolThatFailsAmongAcceptedPairs) {
   EXPECT_EQ(result.points[1].pool_failure, "Pe 0.1 > 0.05 (p < 0.01, 20 of 200)");
 }
 
-TEST(Evaluate, NamesAcceptRateAndPoolsWhereBothFail) {
+TEST(Evaluate, NamesTheFirstFailureAndItsValues) {
   ResponseDiscrepancy response = IdenticalResponse(4, 10);
   for (PairDiscrepancy& pair : response.pairs) {
     if (pair.point > CapturePoint::Layer(0)) pair.statistics = DistantPair();
   }
-  const PolicyResult result = Evaluate(MakePolicy("paper", {}), response);
-  EXPECT_EQ(result.verdict, Verdict::kReject);
-  EXPECT_EQ(result.reason,
+  const PolicyResult by_pairs = Evaluate(MakePolicy("paper", {}, Unit::kPairs), response);
+  EXPECT_EQ(by_pairs.verdict, Verdict::kReject);
+  EXPECT_EQ(by_pairs.reason,
             "only 10 of 40 pairs accepted (0.25 <= 0.9), the first rejected being capture point 8 at position 100: "
-            "Pe 0.1302 > 0.05 (p < 0.01, 75 of 576) and Pm 0.6133 < 0.75 (p < 0.01, 46 of 75); "
+            "Pe 0.1302 > 0.05 (p < 0.01, 75 of 576) and Pm 0.6133 < 0.75 (p < 0.01, 46 of 75)");
+  const PolicyResult by_pools = Evaluate(MakePolicy("paper", {}, Unit::kPools), response);
+  EXPECT_EQ(by_pools.verdict, Verdict::kReject);
+  EXPECT_EQ(by_pools.reason,
             "capture point 8 pooled: Pe 0.1302 > 0.05 (p < 0.01, 750 of 5760) and Pm 0.6133 < 0.75 (p < 0.01, 460 of 750) "
             "(16, 24 fail too)");
+}
+
+TEST(MakePolicy, RefusesPoolsWhereTheRuleJudgesPairsOnly) {
+  EXPECT_THROW(MakePolicy("reference", {}, Unit::kPools), Error);
 }
 
 TEST(Evaluate, IsInconclusiveWhereNothingWasToBeCompared) {
