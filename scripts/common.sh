@@ -31,3 +31,33 @@ fetch_pypi() {
   rm -f "$requirements"
   [ "$status" -eq 0 ] || die "pip could not download $name $version (is a package index reachable?)"
 }
+
+# install_packages: install the Debian packages of scripts/packages.txt that are missing; without root, say which they are.
+install_packages() {
+  if ! command -v dpkg-query >/dev/null; then
+    say "this is no Debian: install what scripts/packages.txt lists in your system's way"
+    return
+  fi
+  local wanted missing
+  wanted="$(grep -v '^#' "$(dirname "${BASH_SOURCE[0]}")/packages.txt")"
+  missing="$(comm -23 <(sort <<<"$wanted") <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | awk '/^ii/ { print $2 }' | sort -u))"
+  missing="$(tr '\n' ' ' <<<"$missing")"
+  [ -n "${missing// /}" ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    die "these packages are missing; as root run: apt-get install $missing"
+  fi
+  say "installing $missing"
+  # shellcheck disable=SC2086
+  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >&2 ||
+    die "apt-get could not install $missing"
+}
+
+# build TARGET...: configure and build in build/ (or $VERILLM_BUILD).
+build() {
+  local folder="${VERILLM_BUILD:-build}"
+  say "building in $folder"
+  if [ ! -e "$folder/build.ninja" ]; then
+    cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release >&2
+  fi
+  cmake --build "$folder" --target "$@" >&2
+}

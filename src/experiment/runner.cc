@@ -112,6 +112,7 @@ class Run {
     const Json result = {
         {"schema_version", kSchemaVersion},
         {"experiment", config_.experiment},
+        {"scenario", direction.scenario},
         {"trial_id", trial},
         {"model", config_.ModelLabel()},
         {"inference_device", DeviceWithoutWorker(direction.prover)},
@@ -159,6 +160,9 @@ class Run {
         sums["policy " + name] += policy.at("accept_rate").get<double>();
       }
       n_pass += result.at("summary").at("final_verdict") == "PASS";
+      // The series stay in the trials' own files.
+      for (Json& verifier : result.at("verifiers")) verifier.erase("series");
+      result.at("baseline").erase("series");
       trials.push_back(std::move(result));
     }
     const double n_trials = config_.trials;
@@ -166,6 +170,7 @@ class Run {
     for (const std::string_view name : PolicyNames()) by_policy[std::string(name)] = sums["policy " + std::string(name)] / n_trials;
     const Json summary = {{"schema_version", kSchemaVersion},
                           {"experiment", config_.experiment},
+                          {"scenario", direction.scenario},
                           {"model", config_.ModelLabel()},
                           {"inference_device", DeviceWithoutWorker(direction.prover)},
                           {"verification_device", DeviceWithoutWorker(direction.verifier)},
@@ -327,13 +332,13 @@ Step StepFromName(const std::string& name) {
 }
 
 std::vector<Direction> DirectionsOf(const ExperimentConfig& config) {
-  Direction forward{config.prover, config.verifier};
+  Direction forward{1, config.prover, config.verifier};
   if (forward.prover == "auto" || forward.verifier == "auto") {
     const auto [first, second] = MostDifferentDevices(ListDevices());
     if (forward.prover == "auto") forward.prover = forward.verifier == first ? second : first;
     if (forward.verifier == "auto") forward.verifier = forward.prover == second ? first : second;
   }
-  const Direction backward{forward.verifier, forward.prover};
+  const Direction backward{2, forward.verifier, forward.prover};
   switch (config.scenario) {
     case Scenario::kForward:
       return {forward};

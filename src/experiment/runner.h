@@ -31,6 +31,7 @@ struct RunProgress {
 
 // One direction of an experiment: from the prover's device to the verifier's.
 struct Direction {
+  int scenario;  // 1 or 2
   std::string prover;
   std::string verifier;
 };

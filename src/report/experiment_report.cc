@@ -7,7 +7,10 @@
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
+#include <tuple>
+#include <utility>
 
 #include "experiment/result_json.h"
 #include "report/table.h"
@@ -62,10 +65,10 @@ Json ToJson(const MeanTest& test) {
           {"n_blocks", test.n_blocks}};
 }
 
-// Block means of a series over all trials of a direction; `baseline` takes the same-device verification.
-std::vector<double> BlocksOf(const Json& summary, const char* series, bool baseline) {
+// Block means of a series over the trials of a direction; `baseline` takes the same-device verification.
+std::vector<double> BlocksOf(const std::vector<Json>& trials, const char* series, bool baseline) {
   std::vector<double> blocks;
-  for (const Json& trial : summary.at("trials")) {
+  for (const Json& trial : trials) {
     const Json& verification = baseline ? trial.at("baseline") : trial.at("verifiers").at(0);
     const std::vector<double> means = BlockMeans(verification.at("series").at(series), kBlock);
     blocks.insert(blocks.end(), means.begin(), means.end());
@@ -77,6 +80,13 @@ std::vector<double> Differences(const std::vector<double>& a, const std::vector<
   std::vector<double> differences;
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) differences.push_back(a[i] - b[i]);
   return differences;
+}
+
+// MODEL_A_to_B_trialN.json beside MODEL_A_to_B_summary.json.
+fs::path TrialBeside(const fs::path& summary, int trial) {
+  std::string name = summary.filename().string();
+  name.replace(name.rfind("_summary.json"), std::string::npos, fmt::format("_trial{}.json", trial));
+  return summary.parent_path() / name;
 }
 
 double Mean(const Json& summary, double (*value)(const Json& trial)) {
@@ -142,17 +152,29 @@ Json ExperimentReport(const fs::path& folder) {
   if (error || paths.empty()) {
     throw Error(ErrorKind::kIo, fmt::format("{}: has no summary of an experiment (*_summary.json); run one with verillm experiment run", folder.string()));
   }
-  std::sort(paths.begin(), paths.end());
-
   Json report = {{"schema_version", 1}, {"directions", Json::array()}, {"questions", Json::array()}};
   std::vector<Json> summaries;
+  std::vector<std::vector<Json>> trials;  // of each summary, from the trials' own files
   try {
-    for (const fs::path& path : paths) summaries.push_back(ReadResult(path));
-    for (const Json& summary : summaries) {
+    std::map<std::tuple<std::string, int, fs::path>, Json> by_scenario;
+    for (const fs::path& path : paths) {
+      Json summary = ReadResult(path);
+      by_scenario[{summary.at("model").get<std::string>(), summary.at("scenario").get<int>(), path}] = std::move(summary);
+    }
+    for (auto& [key, summary] : by_scenario) {
+      trials.emplace_back();
+      for (int trial = 1; trial <= summary.at("num_trials").get<int>(); ++trial) {
+        trials.back().push_back(ReadResult(TrialBeside(std::get<fs::path>(key), trial)));
+      }
+      summaries.push_back(std::move(summary));
+    }
+    for (std::size_t i = 0; i < summaries.size(); ++i) {
+      const Json& summary = summaries[i];
       const Json& aggregate = summary.at("aggregate");
       const Json& context = summary.at("trials").at(0).at("context");
       report["directions"].push_back(
           {{"experiment", summary.at("experiment")},
+           {"scenario", summary.at("scenario")},
            {"model", summary.at("model")},
            {"inference_device", summary.at("inference_device")},
            {"verification_device", summary.at("verification_device")},
@@ -171,10 +193,10 @@ Json ExperimentReport(const fs::path& folder) {
            {"prover", context.at("prover").at("device")}});
 
       const std::string direction = fmt::format("{} to {}", summary.at("inference_device").get<std::string>(), summary.at("verification_device").get<std::string>());
-      const std::vector<double> cross = BlocksOf(summary, "log_relative_error", false);
-      const std::vector<double> baseline = BlocksOf(summary, "log_relative_error", true);
+      const std::vector<double> cross = BlocksOf(trials[i], "log_relative_error", false);
+      const std::vector<double> baseline = BlocksOf(trials[i], "log_relative_error", true);
       report["questions"].push_back({{"question", "device difference"}, {"direction", direction}, {"test", ToJson(TestMean(Differences(cross, baseline)))}});
-      report["questions"].push_back({{"question", "depth"}, {"direction", direction}, {"test", ToJson(TestMean(BlocksOf(summary, "depth_slope", false)))}});
+      report["questions"].push_back({{"question", "depth"}, {"direction", direction}, {"test", ToJson(TestMean(BlocksOf(trials[i], "depth_slope", false)))}});
     }
     for (std::size_t i = 0; i < summaries.size(); ++i) {
       for (std::size_t j = i + 1; j < summaries.size(); ++j) {
@@ -184,7 +206,7 @@ Json ExperimentReport(const fs::path& folder) {
         const std::string direction = fmt::format("{} to {} against the reverse", a.at("inference_device").get<std::string>(), a.at("verification_device").get<std::string>());
         report["questions"].push_back({{"question", "direction"},
                                        {"direction", direction},
-                                       {"test", ToJson(TestDifference(BlocksOf(a, "log_relative_error", false), BlocksOf(b, "log_relative_error", false)))}});
+                                       {"test", ToJson(TestDifference(BlocksOf(trials[i], "log_relative_error", false), BlocksOf(trials[j], "log_relative_error", false)))}});
       }
     }
   } catch (const nlohmann::json::exception& bad) {
@@ -206,6 +228,7 @@ void PrintExperimentReport(const Json& report, std::ostream& out) {
   const auto rate = [](const char* key) {
     return [key](const Json& d) { return FormatPercent(d.at("aggregate").at(key).get<double>()); };
   };
+  add("scenario", [](const Json& d) { return std::to_string(d.at("scenario").get<int>()); });
   add("model", [](const Json& d) { return d.at("model").get<std::string>(); });
   add("trials x verifiers", [](const Json& d) { return fmt::format("{} x {}", d.at("num_trials").get<int>(), d.at("num_verifiers_per_trial").get<int>()); });
   add("prompt + output tokens", [](const Json& d) { return fmt::format("{:.0f} + {:.0f}", d.at("prompt_tokens").get<double>(), d.at("output_tokens").get<double>()); });

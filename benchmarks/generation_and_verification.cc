@@ -1,0 +1,165 @@
+// What recording costs a prover and what verification costs a verifier, each against plain llama.cpp doing the same work in the same
+// run. Rounds alternate between the contenders, and medians of the rounds' ratios are printed:
+//
+//   recording      generation by a worker with the default capture plan, states written to a trace, against llama.cpp generating the
+//                  same tokens with the same sampler: decode time
+//   verification   one prefill by a worker with comparison of all states (full plan; plan ending at layer 24) against llama.cpp's
+//                  prefill of the same tokens, logits of the last one only: from making the context to the last result
+//
+//   benchmark_generation_and_verification MODEL.gguf [DEVICE] [PROMPT TOKENS] [OUTPUT TOKENS] [ROUNDS]
+#include <fmt/format.h>
+#include <llama.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/device.h"
+#include "engine/model.h"
+#include "engine/model_store.h"
+#include "engine/sampler.h"
+#include "experiment/recording.h"
+#include "experiment/verification.h"
+#include "worker/worker.h"
+
+namespace verillm {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kChunk = 512;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// llama.cpp by itself: no callback, no capture.
+class PlainContext {
+ public:
+  PlainContext(const Model& model, int n_context) : model_(model) {
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = static_cast<std::uint32_t>(n_context);
+    params.n_batch = params.n_ubatch = static_cast<std::uint32_t>(std::min(kChunk, n_context));
+    params.n_threads = params.n_threads_batch = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    context_.reset(llama_init_from_model(model.get(), params));
+    if (!context_) throw Error(ErrorKind::kWorker, "llama.cpp cannot make a context");
+  }
+
+  void Append(std::vector<Token> tokens) {
+    for (std::size_t done = 0; done < tokens.size(); done += kChunk) {
+      const int n = static_cast<int>(std::min<std::size_t>(kChunk, tokens.size() - done));
+      if (llama_decode(context_.get(), llama_batch_get_one(tokens.data() + done, n)) != 0) throw Error(ErrorKind::kWorker, "llama_decode failed");
+    }
+    llama_synchronize(context_.get());
+  }
+
+  std::span<const float> logits() const {
+    return {llama_get_logits_ith(context_.get(), -1), static_cast<std::size_t>(model_.identity().n_vocab)};
+  }
+
+ private:
+  const Model& model_;
+  std::unique_ptr<llama_context, decltype([](llama_context* context) { llama_free(context); })> context_;
+};
+
+void Report(const char* what, const std::vector<double>& ours, const std::vector<double>& plain) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / plain[i]);
+  fmt::print("{:<28} {:8.3f} s   plain {:8.3f} s   ratio {:.3f} (median of {}, {:.3f} to {:.3f})\n", what, Median(ours), Median(plain), Median(ratios),
+             ratios.size(), *std::min_element(ratios.begin(), ratios.end()), *std::max_element(ratios.begin(), ratios.end()));
+}
+
+int Run(int argc, char** argv) {
+  if (argc < 2) throw Error(ErrorKind::kUsage, "usage: benchmark_generation_and_verification MODEL.gguf [DEVICE] [PROMPT TOKENS] [OUTPUT TOKENS] [ROUNDS]");
+  const fs::path path = fs::absolute(argv[1]);
+  const std::string device_name = argc > 2 ? argv[2] : "cpu";
+  const std::size_t n_prompt_wanted = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 300;
+  const int n_output = argc > 4 ? std::atoi(argv[4]) : 200;
+  const int n_rounds = argc > 5 ? std::atoi(argv[5]) : 7;
+
+  const ModelReference reference = ReferenceTo(path);
+  const Device device = Device::Open(device_name);
+  const Model model(path, reference.digest, device);
+  const std::atomic<bool> cancel = false;
+  Worker worker({.name = "worker", .command = {VERILLM_PROGRAM, "worker", "--models", path.parent_path().string()}, .device = device_name}, cancel);
+  const ModelIdentity identity = worker.Load(reference);
+
+  std::string prompt;
+  while (model.Tokenize(prompt).size() < n_prompt_wanted) prompt += "The tide turns twice a day, and the mill turns with it; ";
+  const Sampling sampling{.temperature = 0.7, .top_p = 0.9, .seed = 1, .ignore_end = true};
+  const GenerateRequest request{.prompt = prompt,
+                                .raw = true,
+                                .sampling = sampling,
+                                .output_tokens = n_output,
+                                .plan = PlanEvery(8, identity.n_layer, true, StateType::kBF16),
+                                .schedule = {.chunk = kChunk, .threads = 0}};
+  const fs::path folder = fs::temp_directory_path() / fmt::format("verillm-benchmark-{}", ::getpid());
+  std::vector<double> recorded, generated, verified_full, verified_24, prefilled_full, prefilled_24;
+  for (int round = 0; round < n_rounds; ++round) {
+    const InferenceRecord record = RecordInference(worker, identity, request, folder);
+    recorded.push_back(record.decode_seconds);
+
+    const TraceFile trace(FilesIn(folder).trace);
+    const std::vector<Token> tokens(trace.tokens().begin(), trace.tokens().end());
+    {
+      PlainContext context(model, static_cast<int>(tokens.size()));
+      context.Append({tokens.begin(), tokens.begin() + record.n_prompt});
+      const auto start = Clock::now();
+      for (int position = record.n_prompt; position < static_cast<int>(tokens.size()); ++position) {
+        const Token token = Sample(context.logits(), sampling, position);
+        if (token != tokens[static_cast<std::size_t>(position)]) throw Error(ErrorKind::kWorker, "plain llama.cpp chose another token: not the same work");
+        context.Append({token});
+      }
+      generated.push_back(SecondsSince(start));
+    }
+    const auto prefill = [&] {
+      const auto start = Clock::now();
+      PlainContext context(model, static_cast<int>(tokens.size()));
+      context.Append(tokens);
+      return SecondsSince(start);
+    };
+    const auto verify = [&](const CapturePlan& plan) {
+      const Verification verification = VerifyTrace(worker, identity, trace, model.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(record.n_prompt))),
+                                                    {.plan = plan, .schedule = request.schedule, .other_model = false});
+      if (!verification.discrepancy.failures.empty()) throw Error(ErrorKind::kWorker, verification.discrepancy.failures.front());
+      return verification.seconds;
+    };
+    CapturePlan to_24 = request.plan;
+    std::erase_if(to_24.points, [](CapturePoint point) { return point > CapturePoint::Layer(24); });
+    prefilled_full.push_back(prefill());
+    verified_full.push_back(verify(request.plan));
+    prefilled_24.push_back(prefill());
+    verified_24.push_back(verify(to_24));
+  }
+  fs::remove_all(folder);
+  fmt::print("{} on {}, {} threads, {} + {} tokens, states of {} capture points\n", identity.name, worker.device().name, std::thread::hardware_concurrency(),
+             n_prompt_wanted, n_output, request.plan.points.size());
+  Report("generation with recording", recorded, generated);
+  Report("verification, full plan", verified_full, prefilled_full);
+  Report("verification to layer 24", verified_24, prefilled_24);
+  return 0;
+}
+
+}  // namespace
+}  // namespace verillm
+
+int main(int argc, char** argv) {
+  try {
+    return verillm::Run(argc, argv);
+  } catch (const verillm::Error& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return verillm::ExitCode(error.kind());
+  }
+}
