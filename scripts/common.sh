@@ -56,8 +56,7 @@ install_packages() {
 build() {
   local folder="${VERILLM_BUILD:-build}"
   say "building in $folder"
-  if [ ! -e "$folder/build.ninja" ]; then
-    cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release >&2
-  fi
+  # Configured each time: it takes a second, and notices an engine that is gone or new.
+  cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release | awk '/Engine|rror/' >&2
   cmake --build "$folder" --target "$@" >&2
 }

@@ -90,5 +90,9 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::cerr << "verillm: out of memory\n";
     return 4;
+  } catch (const std::exception& error) {
+    // A file that is JSON, but not of our making, can still surprise us.
+    std::cerr << "verillm: unexpected: " << error.what() << "\n";
+    return 2;
   }
 }

@@ -129,7 +129,8 @@ void PendingFile::ReadAt(std::uint64_t offset, std::span<std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t count = ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) Fail("read back");
+    if (count < 0) Fail("read back");
+    if (count == 0) throw Error(ErrorKind::kIo, fmt::format("{}: cannot read back: the file ends before offset {}", path_.string(), offset + bytes.size()));
     offset += static_cast<std::uint64_t>(count);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
   }

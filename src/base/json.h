@@ -5,11 +5,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "base/error.h"
 
@@ -17,7 +19,11 @@ namespace verillm {
 
 using Json = nlohmann::ordered_json;
 
-// Parses `text`; Error(kInput) naming `what` and the byte where it stops being JSON. Doubled keys are refused.
+// Nothing of ours is nested deeper; what is would exhaust the stack of whoever walks through it.
+constexpr int kMaxJsonDepth = 32;
+
+// Parses `text`; Error(kInput) naming `what` and the byte where it stops being JSON. Doubled keys and values nested deeper than
+// kMaxJsonDepth are refused.
 Json ParseJson(std::string_view text, std::string_view what);
 
 // `text` with every byte sequence that is not UTF-8 replaced by U+FFFD: JSON can carry nothing else.
@@ -32,26 +38,13 @@ class JsonFields {
   // `what` names the object in messages. Error(kInput) where `object` is none.
   JsonFields(const Json& object, std::string what);
 
-  // The field `key` as a T; Error(kInput) where it is missing or something else. Integers must fit T.
+  // The field `key` as a T (bool, number, string or a vector of these); Error(kInput) where it is missing or something else.
+  // Integers must fit.
   template <typename T>
   T Get(const std::string& key) {
     const Json& value = At(key);
-    if constexpr (std::is_same_v<T, bool>) {
-      if (value.is_boolean()) return value.get<T>();
-    } else if constexpr (std::is_integral_v<T>) {
-      if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>())) return static_cast<T>(value.get<std::uint64_t>());
-      if (value.is_number_integer() && !value.is_number_unsigned() && std::in_range<T>(value.get<std::int64_t>())) {
-        return static_cast<T>(value.get<std::int64_t>());
-      }
-    } else if constexpr (std::is_floating_point_v<T>) {
-      if (value.is_number()) return value.get<T>();
-    } else {
-      try {
-        return value.get<T>();
-      } catch (const nlohmann::json::exception&) {
-        // falls through to the message below
-      }
-    }
+    T converted{};
+    if (Convert(value, converted)) return converted;
     throw Error(ErrorKind::kInput, fmt::format("{}: field \"{}\" is {}, which is not what belongs there", what_, key, Excerpt(value)));
   }
 
@@ -62,6 +55,32 @@ class JsonFields {
   void Finish() const;
 
  private:
+  // Whether `value` is a T, which is then in `converted`. The library's own conversions would cut 1.5 to 1 and wrap integers.
+  template <typename T>
+  static bool Convert(const Json& value, T& converted) {
+    if constexpr (std::is_same_v<T, bool>) {
+      if (!value.is_boolean()) return false;
+      converted = value.get<bool>();
+    } else if constexpr (std::is_integral_v<T>) {
+      if (!value.is_number_integer()) return false;
+      const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>()) : std::in_range<T>(value.get<std::int64_t>());
+      if (!fits) return false;
+      converted = value.get<T>();
+    } else if constexpr (std::is_floating_point_v<T>) {
+      if (!value.is_number()) return false;
+      converted = value.get<T>();
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      if (!value.is_string()) return false;
+      converted = value.get<std::string>();
+    } else {
+      if (!value.is_array()) return false;
+      for (const Json& element : value) {
+        if (!Convert(element, converted.emplace_back())) return false;
+      }
+    }
+    return true;
+  }
+
   static std::string Excerpt(const Json& value);
 
   const Json& object_;

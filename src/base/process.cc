@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ namespace {
 
 constexpr std::size_t kMaxLastLines = 12;
 constexpr std::size_t kMaxLineLength = 500;
+constexpr int kErrorPollMilliseconds = 100;
 
 // Both ends of a pipe, closed when it goes out of scope unless taken.
 class Pipe {
@@ -125,6 +127,7 @@ std::string ChildProcess::WaitForEnd(std::chrono::milliseconds patience) {
   // What a wrapper command left behind would hold the pipe of standard error open.
   ::kill(-pid_, SIGKILL);
   ending_ = DescribeStatus(status);
+  ended_ = true;
   error_reader_.join();
   return ending_;
 }
@@ -145,6 +148,14 @@ void ChildProcess::ReadErrors(int descriptor) {
   };
   std::array<char, 4096> buffer;
   for (;;) {
+    // A process that left our group (ssh's ControlPersist) may hold the pipe open for hours: once the child has ended, what is in
+    // the pipe is all that counts.
+    const bool ended = ended_;
+    pollfd poll{.fd = descriptor, .events = POLLIN, .revents = 0};
+    if (::poll(&poll, 1, ended ? 0 : kErrorPollMilliseconds) == 0) {
+      if (ended) break;
+      continue;
+    }
     const ssize_t count = ::read(descriptor, buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <mutex>
@@ -42,6 +43,7 @@ class ChildProcess {
   int input_ = -1;
   int output_ = -1;
   std::string ending_;  // empty while it runs
+  std::atomic<bool> ended_ = false;  // the same for the thread below
   std::mutex mutex_;
   std::deque<std::string> last_lines_;
   std::thread error_reader_;

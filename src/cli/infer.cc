@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
-#include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -15,6 +15,7 @@ namespace verillm {
 namespace {
 
 constexpr std::uint64_t kMaxPromptBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
 
 struct InferOptions {
   DeviceOptions device;
@@ -23,7 +24,7 @@ struct InferOptions {
   bool raw = false;
   int output_tokens = 200;
   Sampling sampling;
-  int layers_every = 8;
+  std::optional<int> layers_every;
   bool no_final = false;
   std::string states = "bf16";
   std::string out;
@@ -39,12 +40,11 @@ int RunInfer(const InferOptions& options, Streams& streams) {
 
   ProgressLine progress(streams);
   const ReadyWorker ready = StartWorker(options.device, streams, progress);
-  const int layers_every = options.layers_every == 8 ? std::min(8, ready.model.n_layer) : options.layers_every;
   const GenerateRequest request{.prompt = prompt,
                                 .raw = options.raw,
                                 .sampling = options.sampling,
                                 .output_tokens = options.output_tokens,
-                                .plan = PlanEvery(layers_every, ready.model.n_layer, !options.no_final, type),
+                                .plan = PlanEvery(options.layers_every.value_or(DefaultLayersEvery(ready.model.n_layer)), ready.model.n_layer, !options.no_final, type),
                                 .schedule = options.device.schedule};
   const auto start = std::chrono::steady_clock::now();
   const InferenceRecord record =
@@ -72,7 +72,7 @@ int RunInfer(const InferOptions& options, Streams& streams) {
     streams.out << json.dump(2) << "\n";
     return 0;
   }
-  streams.out << ToValidUtf8(ReadFile(files.text, kMaxPromptBytes)) << "\n";
+  streams.out << ToValidUtf8(ReadFile(files.text, kMaxTextBytes)) << "\n";
   fmt::print(streams.talk, "\n{} + {} tokens on {} in {}; trace in {}\n", record.n_prompt, record.n_output, record.device.name, FormatSeconds(record.total_seconds()),
              files.trace.string());
   return 0;
@@ -93,7 +93,7 @@ void AddInferCommand(CLI::App& app, Run& run) {
   command->add_option("--top-p", options->sampling.top_p, "Sample among the most likely tokens up to this probability")->capture_default_str();
   command->add_option("--seed", options->sampling.seed, "Of the public randomness (Gumbel-max)")->capture_default_str();
   command->add_flag("--ignore-end", options->sampling.ignore_end, "Go on after an end-of-text token");
-  command->add_option("--layers-every", options->layers_every, "Record every so many layers")->capture_default_str();
+  command->add_option("--layers-every", options->layers_every, "Record every so many layers (default: 8)");
   command->add_flag("--no-final", options->no_final, "Do not record the state after the final norm");
   command->add_option("--states", options->states, "Type of the recorded states: bf16, f16 or f32")->capture_default_str();
   command->add_option("--out", options->out, "Folder to write trace.safetensors, text.txt and inference.json to")->required();

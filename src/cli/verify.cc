@@ -1,8 +1,9 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
-#include <algorithm>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -24,7 +25,7 @@ struct VerifyOptions {
   std::string policy = "paper";
   bool pooled = false;
   Thresholds thresholds;
-  int layers_every = 8;
+  std::optional<int> layers_every;
   int last_layer = -1;
   bool no_final = false;
   bool other_model = false;
@@ -33,7 +34,7 @@ struct VerifyOptions {
 
 // The capture points that the verifier demands, whatever the trace offers.
 CapturePlan Demand(const VerifyOptions& options, int n_layer, StateType type) {
-  const int layers_every = options.layers_every == 8 ? std::min(8, n_layer) : options.layers_every;
+  const int layers_every = options.layers_every.value_or(DefaultLayersEvery(n_layer));
   CapturePlan plan = PlanEvery(layers_every, n_layer, !options.no_final && options.last_layer < 0, type);
   if (options.last_layer >= 0) {
     CheckPlan({.points = {CapturePoint::Layer(options.last_layer)}, .type = type}, n_layer);
@@ -91,7 +92,7 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
   command->add_option("--pw", options->thresholds.pw, "Threshold of Pw (the paper's off-chain setting: 0.80)")->capture_default_str();
   command->add_option("--mean-error", options->thresholds.mean_error, "Threshold of the mean error")->capture_default_str();
   command->add_option("--criterion", options->thresholds.accept_rate, "More than this share of the pairs must be accepted")->capture_default_str();
-  command->add_option("--layers-every", options->layers_every, "Demand every so many layers")->capture_default_str();
+  command->add_option("--layers-every", options->layers_every, "Demand every so many layers (default: 8)");
   command->add_option("--last-layer", options->last_layer, "Demand nothing above this layer; the prefill stops there")->check(CLI::NonNegativeNumber);
   command->add_flag("--no-final", options->no_final, "Do not demand the state after the final norm");
   command->add_flag("--other-model", options->other_model, "Compare although the trace names another model file");

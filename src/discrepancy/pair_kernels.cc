@@ -1,8 +1,7 @@
 // ComparePair in vector operations: this file is compiled once for every instruction set (foreach_target.h), and the best one
 // that the CPU has is chosen when the program runs.
 //
-// Pairs that do not fit the cache should cost little more than reading them, which leaves about 40 vector operations for two
-// vectors of bytes. Hence:
+// Comparing states should not cost much more than fetching them from memory, so every operation counts:
 // - Comparisons of bits run on the recorded width: for f16 and bf16, twice the lanes of F32.
 // - f16 and bf16 are widened to F32 through a small buffer, because converting F32 to double costs least from memory.
 // - What is rare is looked for and counted in a second pass over a few elements: errors above 0.2, elements that differ in sign
@@ -71,7 +70,7 @@ VD LoadDoubles(const std::uint8_t* floats) {
   return hn::PromoteTo(DD(), LoadBytes(d_half, floats));
 }
 
-// The structures below have constructors that the compiler could write as well: its own would not be compiled for the instruction
+// The structures below have constructors that look superfluous: those that the compiler adds are not compiled for the instruction
 // set of this section.
 
 // Counts the true lanes of masks, in lanes as narrow as those of D: at most kBlockElements.
@@ -144,42 +143,34 @@ struct Element<StateType::kF16> {
   }
 };
 
-// A sum of blocks' sums, lane by lane, with the rounding errors of the additions kept (Knuth's two-sum): a lane of a block adds at
-// most kBlockElements / 2 terms, which bounds the error by 2^11 * 2^-53 = 2.3e-13 of the sum of absolute terms for any length.
-class LaneSum {
- public:
-  LaneSum() : sum_(hn::Zero(DD())), error_(hn::Zero(DD())) {}
-
-  void Add(VD value) {
-    const VD sum = hn::Add(sum_, value);
-    const VD added = hn::Sub(sum, sum_);
-    error_ = hn::Add(error_, hn::Add(hn::Sub(sum_, hn::Sub(sum, added)), hn::Sub(value, added)));
-    sum_ = sum;
-  }
-
-  double Total() const { return hn::GetLane(hn::SumOfLanes(DD(), sum_)) + hn::GetLane(hn::SumOfLanes(DD(), error_)); }
-
- private:
-  VD sum_;
-  VD error_;
-};
-
-// Sums of b - a, |b - a|, (b - a)^2 and b^2 over one block, and the largest |b - a|.
-struct BlockSums {
-  BlockSums()
+// Sums of b - a, |b - a|, (b - a)^2 and b^2, and the largest |b - a|. A lane adds at most kBlockElements / 2 terms of a block and
+// then the sums of blocks, which bounds the error by (2^11 + n / 2^12) * 2^-53 of the sum of absolute terms: 7e-13 for rows of
+// 2^24 elements.
+struct Sums {
+  Sums()
       : error(hn::Zero(DD())),
         abs_error(hn::Zero(DD())),
         max_abs_error(hn::Zero(DD())),
         squared_error(hn::Zero(DD())),
         squared_verifier(hn::Zero(DD())) {}
 
+  void Merge(const Sums& other) {
+    error = hn::Add(error, other.error);
+    abs_error = hn::Add(abs_error, other.abs_error);
+    max_abs_error = hn::Max(max_abs_error, other.max_abs_error);
+    squared_error = hn::Add(squared_error, other.squared_error);
+    squared_verifier = hn::Add(squared_verifier, other.squared_verifier);
+  }
+
   VD error, abs_error, max_abs_error, squared_error, squared_verifier;
 };
+
+double SumOfLanes(VD v) { return hn::GetLane(hn::SumOfLanes(DD(), v)); }
 
 template <StateType kType>
 class RowComparer {
  public:
-  RowComparer() : max_abs_error_(hn::Zero(DD())) {}
+  RowComparer() {}
 
   PairStatistics Compare(const std::uint8_t* a, const std::uint8_t* b, std::size_t n_elements) {
     PairStatistics statistics;
@@ -187,11 +178,11 @@ class RowComparer {
       const std::size_t n = HWY_MIN(kBlockElements, n_elements - begin);
       CompareBlock(a + begin * sizeof(Bits), b + begin * sizeof(Bits), n, statistics);
     }
-    statistics.sum_error += sum_error_.Total();
-    statistics.sum_abs_error += sum_abs_error_.Total();
-    statistics.max_abs_error = HWY_MAX(statistics.max_abs_error, hn::GetLane(hn::MaxOfLanes(DD(), max_abs_error_)));
-    statistics.sum_squared_error += sum_squared_error_.Total();
-    statistics.sum_squared_verifier += sum_squared_verifier_.Total();
+    statistics.sum_error += SumOfLanes(sums_.error);
+    statistics.sum_abs_error += SumOfLanes(sums_.abs_error);
+    statistics.max_abs_error = HWY_MAX(statistics.max_abs_error, hn::GetLane(hn::MaxOfLanes(DD(), sums_.max_abs_error)));
+    statistics.sum_squared_error += SumOfLanes(sums_.squared_error);
+    statistics.sum_squared_verifier += SumOfLanes(sums_.squared_verifier);
     return statistics;
   }
 
@@ -221,7 +212,7 @@ class RowComparer {
     const std::size_t n_lanes = hn::Lanes(D());
     const std::size_t n_whole = n / n_lanes * n_lanes;
     BlockCounts counts;
-    BlockSums sums;
+    Sums sums;
     for (std::size_t begin = 0; begin < n_whole; begin += kBatchElements) {
       CompareBatch(a + begin * sizeof(Bits), b + begin * sizeof(Bits), HWY_MIN(kBatchElements, n_whole - begin), counts, sums);
     }
@@ -237,16 +228,12 @@ class RowComparer {
     }
 
     // Differences of finite elements are finite in double and all others are not, so the sum tells whether there are any.
-    if (!std::isfinite(hn::GetLane(hn::SumOfLanes(DD(), sums.abs_error)))) {
+    if (!std::isfinite(SumOfLanes(sums.abs_error))) {
       const std::size_t n_bytes = n * sizeof(Bits);
       statistics.Merge(ComparePairScalar(std::as_bytes(std::span(a, n_bytes)), std::as_bytes(std::span(b, n_bytes)), kType));
       return;
     }
-    sum_error_.Add(sums.error);
-    sum_abs_error_.Add(sums.abs_error);
-    max_abs_error_ = hn::Max(max_abs_error_, sums.max_abs_error);
-    sum_squared_error_.Add(sums.squared_error);
-    sum_squared_verifier_.Add(sums.squared_verifier);
+    sums_.Merge(sums);
 
     // Elements of the padding are equal zeros.
     const std::uint64_t n_exact = counts.exact.Count() - n_padded;
@@ -271,7 +258,7 @@ class RowComparer {
   }
 
   // n: a multiple of the lanes of a vector of Bits, at most kBatchElements.
-  void CompareBatch(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, BlockCounts& counts, BlockSums& sums) {
+  void CompareBatch(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, BlockCounts& counts, Sums& sums) {
     if constexpr (kType == StateType::kF32) {
       CountBits(a, b, n, nullptr, nullptr, counts);
       AddErrors(a, b, n, counts, sums);
@@ -332,7 +319,7 @@ class RowComparer {
   }
 
   // a, b: floats in any alignment.
-  void AddErrors(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, BlockCounts& counts, BlockSums& sums) {
+  void AddErrors(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, BlockCounts& counts, Sums& sums) {
     const DF d;
     const std::size_t half_bytes = hn::Lanes(DD()) * sizeof(float);
     VD max_abs_error = hn::Zero(DD());
@@ -363,8 +350,7 @@ class RowComparer {
     }
   }
 
-  LaneSum sum_error_, sum_abs_error_, sum_squared_error_, sum_squared_verifier_;
-  VD max_abs_error_;
+  Sums sums_;
 };
 
 PairStatistics CompareRows(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {

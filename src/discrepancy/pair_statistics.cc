@@ -24,7 +24,7 @@ std::optional<double> Ratio(double part, std::uint64_t whole) {
 std::size_t CheckedSize(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {
   const std::size_t element_bytes = static_cast<std::size_t>(FormatOf(type).bytes);
   if (prover.size() != verifier.size() || prover.size() % element_bytes != 0) {
-    throw Error(ErrorKind::kInput, fmt::format("states of {} bytes cannot be compared with states of {} bytes as {}", prover.size(),
+    throw Error(ErrorKind::kInput, fmt::format("states of {} and {} bytes cannot be compared as {}", prover.size(),
                                                verifier.size(), StateTypeName(type)));
   }
   return prover.size() / element_bytes;

@@ -2,13 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <random>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -132,7 +133,8 @@ TEST(PairStatistics, NeighboursAcrossAPowerOfTwoAreALargeMismatch) {
   // The last number below 2 (f = 2^m - 1) against the second from 2 on (f = 1): delta = (2^m - 2) / 2^m, near 1.
   for (const StateType type : {StateType::kF16, StateType::kBF16}) {
     const std::uint32_t n_mantissa = 1u << FormatOf(type).mantissa_bits;
-    ForBothImplementations(StepsAbove(1, n_mantissa - 1, type), StepsAbove(2, 1, type), type, [](const PairStatistics& statistics) {
+    const Row below = StepsAbove(1, n_mantissa - 1, type);
+    ForBothImplementations(below, StepsAbove(2, 1, type), type, [](const PairStatistics& statistics) {
       EXPECT_EQ(statistics.n_mismatch, 1u);
       EXPECT_EQ(statistics.n_exponent_mismatch, 1u);
       EXPECT_EQ(statistics.n_mismatch_large, 1u);
@@ -342,10 +344,10 @@ TEST(PairStatistics, RowsOfDifferentSizeAreAnInputError) {
   const Row four(4), six(6), eight(8);
   for (const StateType type : kTypes) {
     for (const auto compare : {ComparePair, ComparePairScalar}) {
-      ExpectInputError([&] { compare(four, eight, type); }, "4 bytes");
-      ExpectInputError([&] { compare(eight, four, type); }, "4 bytes");
+      ExpectInputError([&] { compare(four, eight, type); }, "states of 4 and 8 bytes");
+      ExpectInputError([&] { compare(eight, four, type); }, "states of 8 and 4 bytes");
     }
-    ExpectInputError([&] { MedianElementError(four, eight, type); }, "8 bytes");
+    ExpectInputError([&] { MedianElementError(four, eight, type); }, "states of 4 and 8 bytes");
   }
   ExpectInputError([&] { ComparePair(six, six, StateType::kF32); }, "f32");
   ExpectInputError([&] { ComparePairScalar(six, six, StateType::kF32); }, "f32");

@@ -232,7 +232,7 @@ Device Device::Open(std::string_view name) {
   const ParsedName parsed = ParseName(name);
   const Family* family = std::find_if(std::begin(kFamilies), std::end(kFamilies), [&](const Family& f) { return f.user_name == parsed.family; });
   const bool is_cpu = parsed.family == "cpu" || name == "blas";
-  if (!is_cpu && family == std::end(kFamilies)) ThrowUnknown(name);
+  if ((!is_cpu && family == std::end(kFamilies)) || name.ends_with(':')) ThrowUnknown(name);
 
   const std::vector<RatedVariant> variants = RateCpuVariants();
   if (variants.empty() || !variants.front().candidate.can_run) {

@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "trace/provenance.h"
@@ -26,8 +27,8 @@ struct DeviceCandidate {
 std::vector<DeviceCandidate> ListDevices();
 
 // The two devices among `candidates` that differ most and both run: the first of another backend family than the CPU beside the
-// best CPU variant, else the best CPU variant and the best one with half its vector width or less. Error(kUsage) where fewer
-// than two run.
+// best CPU variant, else the best CPU variant and the best one with half its vector width or less, else the first two (BLAS
+// last). Error(kUsage) where fewer than two run.
 std::pair<std::string, std::string> MostDifferentDevices(const std::vector<DeviceCandidate>& candidates);
 
 // The device that this process computes on.

@@ -113,6 +113,9 @@ void CheckExperimentConfig(const ExperimentConfig& config) {
   if (config.verifiers < 1) throw Error(ErrorKind::kUsage, fmt::format("{} verifiers make no experiment", config.verifiers));
   if (config.output_tokens < 1) throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no experiment", config.output_tokens));
   if (config.layers_every < 1) throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
+  if (config.schedule.chunk < 0 || config.schedule.threads < 0) {
+    throw Error(ErrorKind::kUsage, fmt::format("chunks of {} and {} threads make no sense", config.schedule.chunk, config.schedule.threads));
+  }
   if (config.ModelLabel().find('/') != std::string::npos || config.ModelLabel().empty()) {
     throw Error(ErrorKind::kUsage, fmt::format("the model's name \"{}\" cannot be part of a file name", config.ModelLabel()));
   }

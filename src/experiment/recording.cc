@@ -18,6 +18,9 @@ constexpr std::uint64_t kMaxRecordBytes = std::uint64_t{64} << 20;
 Json ToJson(const InferenceRecord& record) {
   return {{"schema_version", kSchemaVersion},
           {"prompt", ToValidUtf8(record.prompt)},
+          {"raw", record.raw},
+          {"output_tokens", record.output_tokens},
+          {"requested_schedule", ToJson(record.requested)},
           {"model", ToJson(record.model)},
           {"device", ToJson(record.device)},
           {"schedule", ToJson(record.schedule)},
@@ -43,7 +46,18 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
   MakeFolder(folder);
   const RecordingFiles files = FilesIn(folder);
 
-  InferenceRecord record{.prompt = request.prompt, .model = model, .device = worker.device(), .schedule = {}, .sampling = request.sampling, .plan = request.plan};
+  // Without it the folder counts as incomplete until everything is new.
+  std::filesystem::remove(files.inference);
+
+  InferenceRecord record;
+  record.prompt = request.prompt;
+  record.raw = request.raw;
+  record.output_tokens = request.output_tokens;
+  record.requested = request.schedule;
+  record.model = model;
+  record.device = worker.device();
+  record.sampling = request.sampling;
+  record.plan = request.plan;
   std::optional<TraceWriter> writer;
   std::string text;
   WorkerEvents events;
@@ -86,6 +100,9 @@ InferenceRecord ReadInferenceRecord(const std::filesystem::path& folder) {
     if (version != kSchemaVersion) throw Error(ErrorKind::kInput, fmt::format("schema version {} is not {}", version, kSchemaVersion));
     InferenceRecord record;
     record.prompt = fields.Get<std::string>("prompt");
+    record.raw = fields.Get<bool>("raw");
+    record.output_tokens = fields.Get<int>("output_tokens");
+    record.requested = ScheduleRequestFromJson(fields.At("requested_schedule"));
     record.model = ModelIdentityFromJson(fields.At("model"));
     record.device = DeviceIdentityFromJson(fields.At("device"));
     record.schedule = ScheduleFromJson(fields.At("schedule"));

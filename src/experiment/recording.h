@@ -29,6 +29,9 @@ RecordingFiles FilesIn(const std::filesystem::path& folder);
 // What inference.json holds.
 struct InferenceRecord {
   std::string prompt;
+  bool raw = false;
+  int output_tokens = 0;      // asked for
+  ScheduleRequest requested;  // schedule asked for
   ModelIdentity model;
   DeviceIdentity device;
   Schedule schedule;

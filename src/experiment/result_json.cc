@@ -60,7 +60,7 @@ Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy) 
           {"thresholds", ToJson(result.thresholds)},
           {"verdict", VerdictName(result.verdict)},
           {"reason", result.reason},
-          {"pools_accepted", result.pools_accepted()},
+          {"pools_accepted", result.pools_accepted() ? Json(*result.pools_accepted()) : Json(nullptr)},
           {"accept_rate", Rounded(result.accept_rate())},
           {"accept_count", result.accept_count},
           {"total_count", result.total_count},

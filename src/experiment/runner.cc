@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <ctime>
+#include <limits>
 #include <map>
 #include <memory>
 #include <utility>
@@ -23,12 +24,15 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
-// As in the published files.
+// Bytes of the previews; the published files have as many characters.
 constexpr std::size_t kPromptPreview = 200;
 constexpr std::size_t kTextPreview = 500;
 
+// The beginning of a text, cut between two UTF-8 characters.
 std::string Preview(const std::string& text, std::size_t length) {
-  return text.size() <= length ? ToValidUtf8(text) : ToValidUtf8(text.substr(0, length)) + "...";
+  if (text.size() <= length) return ToValidUtf8(text);
+  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) --length;
+  return ToValidUtf8(text.substr(0, length)) + "...";
 }
 
 std::string Now() {
@@ -38,12 +42,20 @@ std::string Now() {
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
-// "a_to_b" with the devices as users name them; workers only where the devices alone would be the same.
-std::string DirectionLabel(const Direction& direction) {
+// Prover and verifier as file names have them: the devices as users name them, with their workers only where the devices alone would
+// be the same.
+std::pair<std::string, std::string> LabelsOf(const Direction& direction) {
   const std::string prover = DeviceWithoutWorker(direction.prover);
   const std::string verifier = DeviceWithoutWorker(direction.verifier);
-  if (prover == verifier && direction.prover != direction.verifier) return fmt::format("{}_to_{}", direction.prover, direction.verifier);
-  return fmt::format("{}_to_{}", prover, verifier);
+  if (prover == verifier) return {direction.prover, direction.verifier};
+  return {prover, verifier};
+}
+
+// The settings that a result file was made with; null where it is no such file.
+Json SettingsIn(const fs::path& path) {
+  const Json result = ReadResult(path);
+  const Json::json_pointer settings("/context/settings");
+  return result.is_object() && result.contains(settings) ? result.at(settings) : Json(nullptr);
 }
 
 // One run of an experiment.
@@ -62,8 +74,8 @@ class Run {
   // The trial's inference, with the same-device verification that later ones are held against.
   void Infer(const Direction& direction, int trial) {
     Begin(direction, trial);
-    const fs::path folder = InferenceFolder(direction.prover, trial);
-    if (!HasInference(folder, trial)) {
+    const fs::path folder = InferenceFolder(direction, trial);
+    if (!HasInference(folder, direction, trial)) {
       Worker& prover = WorkerOn(direction.prover);
       GenerateRequest request{.prompt = PromptOf(trial),
                               .raw = config_.raw,
@@ -76,8 +88,10 @@ class Run {
         Tell(done, total);
       });
     }
-    if (!fs::exists(BaselineFile(folder))) {
-      WriteFile(BaselineFile(folder), VerifierJson(folder, direction.prover, 0, "verify on the same device").dump() + "\n");
+    if (!fs::exists(BaselineFile(folder)) || SettingsIn(BaselineFile(folder)) != Settings()) {
+      Json baseline = VerifierJson(folder, direction.prover, 0, "verify on the same device");
+      baseline["context"] = {{"settings", Settings()}};
+      WriteFile(BaselineFile(folder), baseline.dump() + "\n");
     }
   }
 
@@ -85,13 +99,13 @@ class Run {
   void Verify(const Direction& direction, int trial) {
     Begin(direction, trial);
     const fs::path path = out_ / TrialFile(config_, direction, trial);
-    const fs::path folder = InferenceFolder(direction.prover, trial);
+    const fs::path folder = InferenceFolder(direction, trial);
     if (!fs::exists(FilesIn(folder).inference)) {
       throw Error(ErrorKind::kIo, fmt::format("{}: there is no inference of trial {} to verify; run --step infer first", folder.string(), trial));
     }
-    HasInference(folder, trial);  // says so where it is of other settings
+    HasInference(folder, direction, trial);  // says so where it is of other settings
     if (fs::exists(path)) {
-      if (ReadResult(path).at("context").at("settings") != Settings()) ThrowOtherSettings(path);
+      if (SettingsIn(path) != Settings()) ThrowOtherSettings(path);
       progress_state_.phase = "kept";
       Tell(1, 1);
       return;
@@ -153,8 +167,9 @@ class Run {
       sums["accept_rate"] += result.at("summary").at("avg_accept_rate").get<double>();
       sums["overhead"] += result.at("summary").at("avg_overhead_percentage").get<double>();
       const Json& summary = result.at("verifiers").at(0).at("statistics").at("summary");
+      // Null in every trial where the plan has no such capture point.
       for (const char* key : {"accept_rate_without_embeddings", "accept_rate_published_plan"}) {
-        if (summary.at(key).is_number()) sums[key] += summary.at(key).get<double>();
+        sums[key] += summary.at(key).is_number() ? summary.at(key).get<double>() : std::numeric_limits<double>::quiet_NaN();
       }
       for (const auto& [name, policy] : result.at("verifiers").at(0).at("policies").items()) {
         sums["policy " + name] += policy.at("accept_rate").get<double>();
@@ -181,8 +196,8 @@ class Run {
                            {{"avg_accept_rate", sums["accept_rate"] / n_trials},
                             {"avg_overhead_percentage", sums["overhead"] / n_trials},
                             {"pass_rate", n_pass / n_trials},
-                            {"avg_accept_rate_without_embeddings", sums["accept_rate_without_embeddings"] / n_trials},
-                            {"avg_accept_rate_published_plan", sums["accept_rate_published_plan"] / n_trials},
+                            {"avg_accept_rate_without_embeddings", NumberOrNull(sums["accept_rate_without_embeddings"] / n_trials)},
+                            {"avg_accept_rate_published_plan", NumberOrNull(sums["accept_rate_published_plan"] / n_trials)},
                             {"avg_accept_rate_by_policy", std::move(by_policy)}}},
                           {"context", {{"time", Now()}, {"settings", Settings()}}}};
     const fs::path path = out_ / SummaryFile(config_, direction);
@@ -203,8 +218,8 @@ class Run {
     if (progress_) progress_(progress_state_);
   }
 
-  fs::path InferenceFolder(const std::string& prover, int trial) const {
-    return out_ / "inference" / fmt::format("{}_{}_trial{}", config_.ModelLabel(), DeviceWithoutWorker(prover), trial);
+  fs::path InferenceFolder(const Direction& direction, int trial) const {
+    return out_ / "inference" / fmt::format("{}_{}_trial{}", config_.ModelLabel(), LabelsOf(direction).first, trial);
   }
 
   static fs::path BaselineFile(const fs::path& folder) { return folder / "baseline.json"; }
@@ -244,12 +259,13 @@ class Run {
   }
 
   // Whether a finished inference of these settings is in the folder.
-  bool HasInference(const fs::path& folder, int trial) const {
+  bool HasInference(const fs::path& folder, const Direction& direction, int trial) const {
     if (!fs::exists(FilesIn(folder).inference)) return false;
     const InferenceRecord record = ReadInferenceRecord(folder);
-    const bool same = record.model.digest == reference_.digest && record.prompt == ToValidUtf8(PromptOf(trial)) && record.sampling == SamplingOf(trial) &&
-                      ToJson(record.plan) == ToJson(PlanFor(record.model)) &&
-                      (record.n_output == config_.output_tokens || (!config_.sampling.ignore_end && record.n_output < config_.output_tokens));
+    const std::string device = DeviceWithoutWorker(direction.prover);
+    const bool same = record.model.digest == reference_.digest && record.prompt == ToValidUtf8(PromptOf(trial)) && record.raw == config_.raw &&
+                      record.sampling == SamplingOf(trial) && record.output_tokens == config_.output_tokens && record.requested == config_.schedule &&
+                      ToJson(record.plan) == ToJson(PlanFor(record.model)) && (record.device.name == device || device == "cpu");
     if (!same) ThrowOtherSettings(FilesIn(folder).inference);
     return true;
   }
@@ -351,11 +367,13 @@ std::vector<Direction> DirectionsOf(const ExperimentConfig& config) {
 }
 
 fs::path TrialFile(const ExperimentConfig& config, const Direction& direction, int trial) {
-  return fmt::format("{}_{}_trial{}.json", config.ModelLabel(), DirectionLabel(direction), trial);
+  const auto [prover, verifier] = LabelsOf(direction);
+  return fmt::format("{}_{}_to_{}_trial{}.json", config.ModelLabel(), prover, verifier, trial);
 }
 
 fs::path SummaryFile(const ExperimentConfig& config, const Direction& direction) {
-  return fmt::format("{}_{}_summary.json", config.ModelLabel(), DirectionLabel(direction));
+  const auto [prover, verifier] = LabelsOf(direction);
+  return fmt::format("{}_{}_to_{}_summary.json", config.ModelLabel(), prover, verifier);
 }
 
 std::vector<fs::path> RunExperiment(const ExperimentConfig& config, Step step, const fs::path& model, const fs::path& out,

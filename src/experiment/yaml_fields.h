@@ -30,10 +30,14 @@ class YamlFields {
     if (!Has(key)) return;
     const YAML::Node node = map_[key];
     try {
-      value = node.as<T>();
+      if (!node.IsNull()) {
+        value = node.as<T>();
+        return;
+      }
     } catch (const YAML::Exception&) {
-      throw Error(ErrorKind::kInput, fmt::format("{}:{}: \"{}\" has a value of the wrong type", where_, node.Mark().line + 1, key));
+      // falls through to the message below
     }
+    throw Error(ErrorKind::kInput, fmt::format("{}:{}: \"{}\" has a value of the wrong type", where_, node.Mark().line + 1, key));
   }
 
   // The node of a key that must be there.

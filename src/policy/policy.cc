@@ -142,7 +142,8 @@ double PolicyResult::accept_rate() const {
   return total_count == 0 ? 0.0 : static_cast<double>(accept_count) / static_cast<double>(total_count);
 }
 
-bool PolicyResult::pools_accepted() const {
+std::optional<bool> PolicyResult::pools_accepted() const {
+  if (!pools_judged) return std::nullopt;
   return std::all_of(points.begin(), points.end(), [](const PointResult& point) { return point.pool_failure.empty(); });
 }
 
@@ -151,6 +152,7 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
   result.policy = policy.name;
   result.version = policy.version;
   result.thresholds = policy.thresholds;
+  result.pools_judged = policy.judge_pool != nullptr;
   result.total_count = response.n_expected();
   for (const PairDiscrepancy& pair : response.pairs) {
     result.pair_failures.push_back(policy.judge_pair(pair.statistics, policy.thresholds));
@@ -164,7 +166,7 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
   const bool pairs_accepted = result.accept_rate() > policy.thresholds.accept_rate;
   std::vector<std::string> grounds = response.failures;
   if (result.total_count > 0 && policy.unit == Unit::kPairs && !pairs_accepted) grounds.push_back(RejectedPairs(result, response));
-  if (policy.unit == Unit::kPools && !result.pools_accepted()) grounds.push_back(RejectedPools(result.points));
+  if (policy.unit == Unit::kPools && result.pools_accepted() == false) grounds.push_back(RejectedPools(result.points));
 
   if (!grounds.empty()) {
     result.verdict = Verdict::kReject;

@@ -8,6 +8,7 @@
 #define VERILLM_POLICY_POLICY_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,7 @@ struct PolicyResult {
   std::string policy;
   int version = 0;
   Thresholds thresholds;
+  bool pools_judged = false;
   Verdict verdict = Verdict::kInconclusive;
   std::string reason;  // one sentence: why this verdict, with the values that decided it
   std::size_t accept_count = 0;
@@ -75,7 +77,7 @@ struct PolicyResult {
   std::vector<PointResult> points;     // one for each capture point of the plan, in its order
 
   double accept_rate() const;   // accept_count / total_count, 0 where nothing was to be compared
-  bool pools_accepted() const;  // no point has a pool_failure
+  std::optional<bool> pools_accepted() const;  // whether no point has a pool_failure; nullopt where pools are not judged
 };
 
 // Reject where the response has failures, or where what the policy's unit asks is not met: more than thresholds.accept_rate of the

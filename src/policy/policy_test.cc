@@ -223,7 +223,7 @@ TEST(Evaluate, RejectsOnePoolThatFailsAmongAcceptedPairsWherePoolsDecide) {
   }
   const PolicyResult by_pairs = Evaluate(MakePolicy("paper", {}, Unit::kPairs), response);
   EXPECT_EQ(by_pairs.verdict, Verdict::kAccept);
-  EXPECT_FALSE(by_pairs.pools_accepted());
+  EXPECT_EQ(by_pairs.pools_accepted(), false);
 
   const PolicyResult result = Evaluate(MakePolicy("paper", {}, Unit::kPools), response);
   EXPECT_EQ(result.accept_rate(), 1.0);

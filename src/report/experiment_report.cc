@@ -226,7 +226,10 @@ void PrintExperimentReport(const Json& report, std::ostream& out) {
     table.AddRow(std::move(cells));
   };
   const auto rate = [](const char* key) {
-    return [key](const Json& d) { return FormatPercent(d.at("aggregate").at(key).get<double>()); };
+    return [key](const Json& d) {
+      const Json& value = d.at("aggregate").at(key);
+      return FormatPercent(value.is_number() ? std::optional(value.get<double>()) : std::nullopt);
+    };
   };
   add("scenario", [](const Json& d) { return std::to_string(d.at("scenario").get<int>()); });
   add("model", [](const Json& d) { return d.at("model").get<std::string>(); });

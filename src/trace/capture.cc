@@ -26,7 +26,8 @@ CapturePoint CapturePoint::FromName(std::string_view name) {
   if (name == "final") return Final();
   int layer = -1;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc() || end != name.data() + name.size() || layer < 0 || layer == kFinalDepth) {
+  // Names are canonical ("8", not "08"), so that a capture point has one.
+  if (error != std::errc() || end != name.data() + name.size() || layer < 0 || layer == kFinalDepth || name != std::to_string(layer)) {
     throw Error(ErrorKind::kInput, fmt::format("\"{}\" is no capture point (a layer number or \"final\")", name));
   }
   return CapturePoint(layer);
@@ -37,6 +38,8 @@ bool CapturePoint::is_final() const { return depth_ == kFinalDepth; }
 std::string CapturePoint::Name() const { return is_final() ? "final" : std::to_string(depth_); }
 
 bool CapturePlan::Contains(CapturePoint point) const { return std::binary_search(points.begin(), points.end(), point); }
+
+int DefaultLayersEvery(int n_layer) { return std::min(8, n_layer); }
 
 CapturePlan PlanEvery(int layers_every, int n_layer, bool with_final, StateType type) {
   if (layers_every < 1 || layers_every > n_layer) {

@@ -39,6 +39,9 @@ struct CapturePlan {
   bool Contains(CapturePoint point) const;
 };
 
+// The layer interval where nobody names one: 8, or all blocks of a smaller model.
+int DefaultLayersEvery(int n_layer);
+
 // Every `layers_every`-th layer from 0 to `n_layer` (the number of blocks), and `final` if wanted. Error(kUsage) unless
 // 1 <= layers_every <= n_layer. The published experiments take every 8th layer without `final`, which leaves the blocks above
 // the last multiple of 8 unchecked.

@@ -3,9 +3,10 @@
 namespace verillm {
 
 Json ToJson(const ModelIdentity& model) {
-  return {{"name", model.name},
+  // GGUF files and drivers may hold any bytes; JSON cannot.
+  return {{"name", ToValidUtf8(model.name)},
           {"digest", model.digest},
-          {"architecture", model.architecture},
+          {"architecture", ToValidUtf8(model.architecture)},
           {"weight_type", model.weight_type},
           {"n_layer", model.n_layer},
           {"width", model.width},
@@ -32,8 +33,12 @@ ModelIdentity ModelIdentityFromJson(const Json& json) {
 }
 
 Json ToJson(const DeviceIdentity& device) {
-  return {{"name", device.name},         {"backend", device.backend}, {"description", device.description},
-          {"features", device.features}, {"engine", device.engine},   {"memory_total", device.memory_total}};
+  return {{"name", device.name},
+          {"backend", device.backend},
+          {"description", ToValidUtf8(device.description)},
+          {"features", device.features},
+          {"engine", device.engine},
+          {"memory_total", device.memory_total}};
 }
 
 DeviceIdentity DeviceIdentityFromJson(const Json& json) {
@@ -60,6 +65,9 @@ Schedule ScheduleFromJson(const Json& json) {
   schedule.chunk = fields.Get<int>("chunk");
   schedule.threads = fields.Get<int>("threads");
   fields.Finish();
+  if (schedule.context < 1 || schedule.chunk < 1 || schedule.threads < 1) {
+    throw Error(ErrorKind::kInput, fmt::format("schedule: {} positions in chunks of {} on {} threads make no sense", schedule.context, schedule.chunk, schedule.threads));
+  }
   return schedule;
 }
 
@@ -75,6 +83,11 @@ Sampling SamplingFromJson(const Json& json) {
   sampling.seed = fields.Get<std::uint64_t>("seed");
   sampling.ignore_end = fields.Get<bool>("ignore_end");
   fields.Finish();
+  try {
+    CheckSampling(sampling);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kInput, fmt::format("sampling: {}", error.what()));
+  }
   return sampling;
 }
 
@@ -103,8 +116,13 @@ CapturePlan CapturePlanFromJson(const Json& json) {
     }
     plan.points.push_back(point);
   }
-  plan.type = StateTypeFromName(fields.Get<std::string>("states"));
+  const auto states = fields.Get<std::string>("states");
   fields.Finish();
+  try {
+    plan.type = StateTypeFromName(states);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kInput, fmt::format("capture plan: {}", error.what()));  // a file's or message's mistake, no user's
+  }
   return plan;
 }
 

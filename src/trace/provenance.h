@@ -18,7 +18,7 @@ struct ModelIdentity {
   std::string name;               // general.name of the file
   std::string digest;             // SHA-256 of the file, hexadecimal
   std::string architecture;       // "llama", "gemma3", "qwen2"
-  std::string weight_type;        // most common type of its tensors as llama.cpp prints it, e.g. "F16"
+  std::string weight_type;        // most common type of its tensors as llama.cpp prints it, e.g. "f16"
   int n_layer = 0;                // blocks
   int width = 0;                  // elements of a hidden state
   int n_vocab = 0;                // tokens

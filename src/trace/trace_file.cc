@@ -222,7 +222,12 @@ void TraceWriter::AppendRows(CapturePoint point, std::span<const std::byte> rows
   found->second += rows.size() / row_bytes;
 }
 
-void TraceWriter::AppendToken(Token token) { tokens_.push_back(token); }
+void TraceWriter::AppendToken(Token token) {
+  if (tokens_.size() - static_cast<std::size_t>(header_.n_prompt) == static_cast<std::size_t>(max_output_)) {
+    throw Error(ErrorKind::kInput, fmt::format("more than the {} tokens that the trace has room for", max_output_));
+  }
+  tokens_.push_back(token);
+}
 
 void TraceWriter::Finish(const Schedule& schedule, std::uint64_t n_overflow) {
   const std::uint64_t n_prompt = static_cast<std::uint64_t>(header_.n_prompt);
@@ -294,6 +299,11 @@ TraceFile::TraceFile(const std::filesystem::path& path) : file_(std::make_unique
       if (positions_[i] < least || static_cast<std::size_t>(positions_[i]) >= tokens_.size()) {
         throw Error(ErrorKind::kInput, fmt::format("row {} is said to be of position {}, which is out of order or no generated token", i, positions_[i]));
       }
+    }
+    try {
+      CheckPlan(header_.plan, header_.model.n_layer);
+    } catch (const Error& error) {
+      throw Error(ErrorKind::kInput, error.what());  // the file's mistake, no user's
     }
     const std::vector<std::uint64_t> shape = {positions_.size(), static_cast<std::uint64_t>(header_.model.width)};
     for (const CapturePoint point : header_.plan.points) {

@@ -27,9 +27,10 @@ void WriteAll(int descriptor, std::span<const std::byte> bytes) {
 }
 
 // Fills `bytes` as far as the stream reaches; gives the number read.
-std::size_t ReadUpTo(int descriptor, std::span<std::byte> bytes) {
+std::size_t ReadUpTo(int descriptor, std::span<std::byte> bytes, const std::function<void()>& wait) {
   std::size_t done = 0;
   while (done < bytes.size()) {
+    if (wait) wait();
     const ssize_t count = ::read(descriptor, bytes.data() + done, bytes.size() - done);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw Error(ErrorKind::kWorker, fmt::format("cannot receive: {}", std::strerror(errno)));
@@ -38,6 +39,28 @@ std::size_t ReadUpTo(int descriptor, std::span<std::byte> bytes) {
   }
   return done;
 }
+
+// Stops below kMaxJsonDepth: the CBOR reader calls itself for each level, so that a megabyte of opening brackets would exhaust its
+// stack.
+class DepthCheck final : public nlohmann::json_sax<Json> {
+ public:
+  bool start_object(std::size_t) override { return ++depth_ <= kMaxJsonDepth; }
+  bool start_array(std::size_t) override { return ++depth_ <= kMaxJsonDepth; }
+  bool end_object() override { return --depth_ >= 0; }
+  bool end_array() override { return --depth_ >= 0; }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(Json::number_integer_t) override { return true; }
+  bool number_unsigned(Json::number_unsigned_t) override { return true; }
+  bool number_float(Json::number_float_t, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(Json::binary_t&) override { return true; }
+  bool key(std::string&) override { return true; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
+
+ private:
+  int depth_ = 0;
+};
 
 // The bytes as text if that is what they are, to recognise a greeting printed by a login shell.
 std::string Printable(std::span<const std::byte> bytes) {
@@ -64,9 +87,9 @@ bool WaitReadable(int descriptor, std::chrono::milliseconds patience) {
   return ::poll(&poll, 1, static_cast<int>(patience.count())) > 0;
 }
 
-std::optional<Json> ReadFrame(int descriptor) {
+std::optional<Json> ReadFrame(int descriptor, const std::function<void()>& wait) {
   std::array<std::byte, 4> prefix;
-  const std::size_t n_prefix = ReadUpTo(descriptor, prefix);
+  const std::size_t n_prefix = ReadUpTo(descriptor, prefix, wait);
   if (n_prefix == 0) return std::nullopt;
   if (n_prefix < prefix.size()) throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
   const auto length = LoadLittleEndian<std::uint32_t>(prefix.data());
@@ -75,8 +98,16 @@ std::optional<Json> ReadFrame(int descriptor) {
                                                 length, Printable(prefix), kMaxFrameBytes));
   }
   std::vector<std::uint8_t> bytes(length);
-  if (ReadUpTo(descriptor, std::as_writable_bytes(std::span(bytes))) < length) throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
-  Json message = Json::from_cbor(bytes, true, false);
+  if (ReadUpTo(descriptor, std::as_writable_bytes(std::span(bytes)), wait) < length) {
+    throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
+  }
+  Json message;
+  DepthCheck check;
+  try {
+    if (Json::sax_parse(bytes, &check, Json::input_format_t::cbor)) message = Json::from_cbor(bytes);
+  } catch (const nlohmann::json::exception&) {
+    // A list said to be longer than memory is: the message stays null, which is no map either.
+  }
   if (!message.is_object()) {
     throw Error(ErrorKind::kWorker, fmt::format("received a frame that is no CBOR map (\"{}...\")", Printable(std::as_bytes(std::span(bytes)).first(std::min<std::size_t>(length, 16)))));
   }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -22,8 +23,9 @@ void WriteFrame(int descriptor, const Json& message);
 bool WaitReadable(int descriptor, std::chrono::milliseconds patience);
 
 // Reads one frame; nullopt at the end of the stream between frames. Error(kWorker) where the stream ends inside a frame, its
-// length is beyond kMaxFrameBytes (nothing is allocated then) or its content is no CBOR map.
-std::optional<Json> ReadFrame(int descriptor);
+// length is beyond kMaxFrameBytes (nothing is allocated then) or its content is no CBOR map. `wait` is called before each read,
+// inside frames too, and may throw to give up on a stream that has come to a halt.
+std::optional<Json> ReadFrame(int descriptor, const std::function<void()>& wait = {});
 
 // Bytes as a CBOR byte string, and back (Error(kWorker) unless `value` is one).
 Json BytesToJson(std::span<const std::byte> bytes);

@@ -3,7 +3,6 @@
 #include "worker/frame.h"
 
 namespace verillm {
-namespace {
 
 Json ToJson(const ScheduleRequest& schedule) { return {{"chunk", schedule.chunk}, {"threads", schedule.threads}}; }
 
@@ -13,10 +12,11 @@ ScheduleRequest ScheduleRequestFromJson(const Json& json) {
   schedule.chunk = fields.Get<int>("chunk");
   schedule.threads = fields.Get<int>("threads");
   fields.Finish();
+  if (schedule.chunk < 0 || schedule.threads < 0) {
+    throw Error(ErrorKind::kInput, fmt::format("schedule: chunks of {} and {} threads make no sense", schedule.chunk, schedule.threads));
+  }
   return schedule;
 }
-
-}  // namespace
 
 Json ToJson(const ModelReference& reference) {
   return {{"type", "load"}, {"digest", reference.digest}, {"file_bytes", reference.file_bytes}};

@@ -21,6 +21,8 @@ constexpr int kProtocolVersion = 1;
 struct ScheduleRequest {
   int chunk = 0;    // most tokens in one pass (worker's choice: 512)
   int threads = 0;  // (worker's choice: one a core)
+
+  bool operator==(const ScheduleRequest&) const = default;
 };
 
 // Generate `output_tokens` tokens after the prompt and record the plan's states at their positions. Events: "prompt" (its
@@ -56,6 +58,7 @@ struct PrefillResult {
 };
 
 // Requests carry their name in "type": "hello", "load", "generate", "prefill", "detokenize", "cancel".
+Json ToJson(const ScheduleRequest& schedule);
 Json ToJson(const ModelReference& reference);
 Json ToJson(const GenerateRequest& request);
 Json ToJson(const GenerateResult& result);
@@ -63,6 +66,7 @@ Json ToJson(const PrefillRequest& request);
 Json ToJson(const PrefillResult& result);
 
 // The reverse. Error(kInput) for anything missing, unknown, of another type or out of range.
+ScheduleRequest ScheduleRequestFromJson(const Json& json);
 ModelReference ModelReferenceFromJson(const Json& json);
 GenerateRequest GenerateRequestFromJson(const Json& json);
 GenerateResult GenerateResultFromJson(const Json& json);

@@ -55,7 +55,6 @@ class Inbox {
     }
     Json request = std::move(requests_.front());
     requests_.pop_front();
-    cancel_ = ended_;
     return request;
   }
 
@@ -71,6 +70,8 @@ class Inbox {
         if (type != frame->end() && *type == "cancel") {
           cancel_ = true;
         } else {
+          // A cancel that came before belongs to an earlier request.
+          cancel_ = false;
           requests_.push_back(*std::move(frame));
         }
         changed_.notify_one();
@@ -100,12 +101,18 @@ class RowSender {
   RowSender(int output, StateType type) : output_(output), type_(type) {}
 
   void AddRows(const StateRows& rows) {
-    std::vector<std::byte>& bytes = rows_[rows.point];
-    const std::size_t n_bytes = rows.states.size() * static_cast<std::size_t>(FormatOf(type_).bytes);
-    bytes.resize(bytes.size() + n_bytes);
-    n_overflow_ += EncodeStates(rows.states, type_, std::span(bytes).last(n_bytes));
-    n_bytes_ += n_bytes;
-    if (n_bytes_ >= kBatchBytes) Send();
+    const std::size_t width = rows.states.size() / static_cast<std::size_t>(rows.n_rows);
+    const std::size_t element_bytes = static_cast<std::size_t>(FormatOf(type_).bytes);
+    const std::size_t step = std::max<std::size_t>(1, kBatchBytes / (width * element_bytes)) * width;
+    for (std::size_t done = 0; done < rows.states.size(); done += step) {
+      const auto part = rows.states.subspan(done, std::min(step, rows.states.size() - done));
+      std::vector<std::byte>& bytes = rows_[rows.point];
+      const std::size_t n_bytes = part.size() * element_bytes;
+      bytes.resize(bytes.size() + n_bytes);
+      n_overflow_ += EncodeStates(part, type_, std::span(bytes).last(n_bytes));
+      n_bytes_ += n_bytes;
+      if (n_bytes_ >= kBatchBytes) Send();
+    }
   }
 
   void AddToken(Token token, std::string_view text) {
@@ -152,13 +159,20 @@ class Server {
       try {
         reply = Answer(*request);
       } catch (const Error& error) {
-        reply = {{"type", "error"}, {"kind", ErrorKindName(error.kind())}, {"message", ToValidUtf8(error.what())}};
+        reply = ErrorReply(error.kind(), error.what());
+      } catch (const std::exception& error) {
+        // Out of memory, for one: the request failed, the worker goes on.
+        reply = ErrorReply(ErrorKind::kWorker, error.what());
       }
       WriteFrame(output_, reply);
     }
   }
 
  private:
+  static Json ErrorReply(ErrorKind kind, std::string_view message) {
+    return {{"type", "error"}, {"kind", ErrorKindName(kind)}, {"message", ToValidUtf8(message)}};
+  }
+
   Json Answer(const Json& request) {
     const std::string type = JsonFields(request, "request").Get<std::string>("type");
     if (type == "hello") return Hello();

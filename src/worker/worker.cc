@@ -184,25 +184,32 @@ void Worker::ThrowReported(const Json& message) {
 
 Json Worker::Receive(std::optional<Clock::time_point> deadline) {
   std::optional<Clock::time_point> asked_to_cancel;
-  for (;;) {
-    if (cancel_ && !asked_to_cancel) {
-      asked_to_cancel = Clock::now();
-      try {
-        WriteFrame(process_.input(), {{"type", "cancel"}});
-      } catch (const Error&) {
-        // It is gone already; reading says so.
+  bool gave_up = false;
+  const auto wait = [&] {
+    do {
+      if (cancel_ && !asked_to_cancel) {
+        asked_to_cancel = Clock::now();
+        try {
+          WriteFrame(process_.input(), {{"type", "cancel"}});
+        } catch (const Error&) {
+          // It is gone already; reading says so.
+        }
       }
-    }
-    if (asked_to_cancel && Clock::now() - *asked_to_cancel > kCancelPatience) {
-      process_.Kill();
-      throw Error(ErrorKind::kCancelled, "cancelled");
-    }
-    if (deadline && Clock::now() > *deadline) Fail("does not answer");
-    if (!WaitReadable(process_.output(), kPollTime)) continue;
+      gave_up = true;
+      if (asked_to_cancel && Clock::now() - *asked_to_cancel > kCancelPatience) {
+        process_.Kill();
+        throw Error(ErrorKind::kCancelled, "cancelled");
+      }
+      if (deadline && Clock::now() > *deadline) Fail("does not answer");
+      gave_up = false;
+    } while (!WaitReadable(process_.output(), kPollTime));
+  };
+  for (;;) {
     std::optional<Json> message;
     try {
-      message = ReadFrame(process_.output());
+      message = ReadFrame(process_.output(), wait);
     } catch (const Error& error) {
+      if (gave_up) throw;
       Fail(error.what());
     }
     if (!cancel_ && !message) Fail("died");

@@ -1,0 +1,185 @@
+#include "base/file.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+
+#include "base/test_support.h"
+
+namespace verillm {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+std::string TextOf(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+TEST(ReadFile, GivesWhatWasWritten) {
+  const TestFolder folder;
+  const std::string content("a\0b\r\n\xff", 6);
+  WriteFile(folder / "x", content);
+  EXPECT_EQ(ReadFile(folder / "x", 6), content);
+}
+
+TEST(ReadFile, EmptyFileIsAnEmptyString) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "");
+  EXPECT_EQ(ReadFile(folder / "x", 0), "");
+}
+
+TEST(ReadFile, FileBeyondTheLimitIsAnInputError) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "12345");
+  EXPECT_EQ(ReadFile(folder / "x", 5), "12345");
+  ExpectError([&] { ReadFile(folder / "x", 4); }, ErrorKind::kInput,
+              (folder / "x").string() + ": 5 bytes are more than the 4 that such a file may have");
+}
+
+TEST(ReadFile, MissingFileNamesPathAndCause) {
+  const TestFolder folder;
+  ExpectError([&] { ReadFile(folder / "x", 10); }, ErrorKind::kIo, (folder / "x").string() + ": cannot open: No such file or directory");
+}
+
+TEST(ReadFile, FolderIsAnIoError) {
+  const TestFolder folder;
+  ExpectError([&] { ReadFile(folder.path(), 10); }, ErrorKind::kIo, folder.path().string() + ": is not a file");
+}
+
+TEST(WriteFile, ReplacesAFileAndLeavesNothingElse) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "a long first version");
+  WriteFile(folder / "x", "short");
+  EXPECT_EQ(ReadFile(folder / "x", 100), "short");
+  EXPECT_THAT(folder.Names(), ElementsAre("x"));
+}
+
+TEST(WriteFile, MakesTheFolder) {
+  const TestFolder folder;
+  WriteFile(folder / "a/b/x", "content");
+  EXPECT_EQ(ReadFile(folder / "a/b/x", 100), "content");
+}
+
+TEST(WriteFile, IsReadableByOthers) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "content");
+  EXPECT_EQ(std::filesystem::status(folder / "x").permissions(), std::filesystem::perms{0644});
+}
+
+TEST(WriteFile, FolderOfThatNameIsAnIoErrorAndLeavesNothing) {
+  const TestFolder folder;
+  MakeFolder(folder / "x/y");
+  ExpectError([&] { WriteFile(folder / "x", "content"); }, ErrorKind::kIo, StartsWith((folder / "x").string() + ": cannot rename"));
+  EXPECT_THAT(folder.Names(), ElementsAre("x"));
+}
+
+TEST(MakeFolder, MakesParentsAndKeepsWhatExists) {
+  const TestFolder folder;
+  MakeFolder(folder / "a/b/c");
+  WriteFile(folder / "a/b/c/x", "content");
+  MakeFolder(folder / "a/b/c");
+  EXPECT_EQ(ReadFile(folder / "a/b/c/x", 100), "content");
+}
+
+TEST(MakeFolder, BelowAFileIsAnIoError) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "content");
+  ExpectError([&] { MakeFolder(folder / "x/y"); }, ErrorKind::kIo, StartsWith((folder / "x/y").string() + ": cannot make the folder: "));
+  ExpectError([&] { MakeFolder(folder / "x"); }, ErrorKind::kIo, StartsWith((folder / "x").string() + ": "));
+}
+
+TEST(PendingFile, AppearsOnlyWhenCommitted) {
+  const TestFolder folder;
+  PendingFile file(folder / "x");
+  file.WriteAt(0, BytesOf("content"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "x"));
+  file.Commit();
+  EXPECT_EQ(ReadFile(folder / "x", 100), "content");
+  EXPECT_THAT(folder.Names(), ElementsAre("x"));
+}
+
+TEST(PendingFile, IsRemovedUnlessCommitted) {
+  const TestFolder folder;
+  {
+    PendingFile file(folder / "x");
+    file.WriteAt(0, BytesOf("content"));
+    EXPECT_THAT(folder.Names(), ElementsAre(StartsWith("x.")));
+  }
+  EXPECT_THAT(folder.Names(), IsEmpty());
+}
+
+TEST(PendingFile, UncommittedOneLeavesTheOldFileAlone) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "old");
+  { PendingFile(folder / "x").WriteAt(0, BytesOf("new")); }
+  EXPECT_EQ(ReadFile(folder / "x", 100), "old");
+}
+
+TEST(PendingFile, TwoOfOneNameDoNotDisturbEachOther) {
+  const TestFolder folder;
+  PendingFile first(folder / "x");
+  PendingFile second(folder / "x");
+  first.WriteAt(0, BytesOf("first"));
+  second.WriteAt(0, BytesOf("second"));
+  second.Commit();
+  EXPECT_EQ(ReadFile(folder / "x", 100), "second");
+  first.Commit();
+  EXPECT_EQ(ReadFile(folder / "x", 100), "first");
+}
+
+TEST(PendingFile, WritesAndReadsAtAnyOffset) {
+  const TestFolder folder;
+  PendingFile file(folder / "x");
+  file.WriteAt(4, BytesOf("tail"));
+  file.WriteAt(0, BytesOf("he"));
+  std::array<std::byte, 6> read{};
+  file.ReadAt(0, read);
+  EXPECT_EQ(TextOf(read), std::string("he\0\0ta", 6));
+  file.Truncate(6);
+  file.Commit();
+  EXPECT_EQ(ReadFile(folder / "x", 100), std::string("he\0\0ta", 6));
+}
+
+TEST(PendingFile, TruncateAlsoExtendsWithZeros) {
+  const TestFolder folder;
+  PendingFile file(folder / "x");
+  file.WriteAt(0, BytesOf("ab"));
+  file.Truncate(4);
+  file.Commit();
+  EXPECT_EQ(ReadFile(folder / "x", 100), std::string("ab\0\0", 4));
+}
+
+TEST(PendingFile, ReadingBeyondTheEndIsAnIoError) {
+  const TestFolder folder;
+  PendingFile file(folder / "x");
+  file.WriteAt(0, BytesOf("abc"));
+  std::array<std::byte, 4> read{};
+  ExpectError([&] { file.ReadAt(0, read); }, ErrorKind::kIo, HasSubstr("the file ends"));
+}
+
+TEST(MappedFile, ShowsTheContent) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "content");
+  const MappedFile file(folder / "x");
+  EXPECT_EQ(TextOf(file.bytes()), "content");
+}
+
+TEST(MappedFile, EmptyFileHasNoBytes) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "");
+  const MappedFile file(folder / "x");
+  EXPECT_TRUE(file.bytes().empty());
+}
+
+TEST(MappedFile, MissingFileAndFolderAreIoErrors) {
+  const TestFolder folder;
+  ExpectError([&] { MappedFile{folder / "x"}; }, ErrorKind::kIo, StartsWith((folder / "x").string() + ": cannot open: "));
+  ExpectError([&] { MappedFile{folder.path()}; }, ErrorKind::kIo, folder.path().string() + ": is not a file");
+}
+
+}  // namespace
+}  // namespace verillm

@@ -1,0 +1,65 @@
+// For the tests of every module: expecting an Error, and a folder that is gone when the test is over.
+#ifndef VERILLM_BASE_TEST_SUPPORT_H_
+#define VERILLM_BASE_TEST_SUPPORT_H_
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace verillm {
+
+// Expects `call` to throw an Error of that kind whose message matches (a string: is equal).
+template <typename Call, typename Matcher>
+void ExpectError(Call call, ErrorKind kind, const Matcher& message) {
+  try {
+    call();
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(ErrorKindName(error.kind()), ErrorKindName(kind)) << error.what();
+    EXPECT_THAT(std::string(error.what()), message);
+  } catch (const std::exception& other) {
+    ADD_FAILURE() << "not an Error: " << other.what();
+  }
+}
+
+// A new folder under testing::TempDir(), removed with all it holds.
+class TestFolder {
+ public:
+  TestFolder() {
+    std::string pattern = testing::TempDir() + "/verillm.XXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) throw Error(ErrorKind::kIo, pattern + ": cannot make the folder");
+    path_ = pattern;
+  }
+  ~TestFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TestFolder(const TestFolder&) = delete;
+  TestFolder& operator=(const TestFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+  // Names of the files and folders in it, in order.
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(path_)) names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace verillm
+
+#endif  // VERILLM_BASE_TEST_SUPPORT_H_
