@@ -177,15 +177,16 @@ Session::~Session() = default;
 void Session::Prefill(std::span<const Token> tokens, bool want_logits, const std::function<void(int)>& progress) {
   for (std::size_t done = 0; done < tokens.size();) {
     const std::size_t n = std::min(tokens.size() - done, static_cast<std::size_t>(chunk_));
-    Decode(tokens.subspan(done, n), want_logits && done + n == tokens.size());
+    // Where logits are wanted in the end, all passes have to fill the key and value caches of all blocks.
+    Decode(tokens.subspan(done, n), want_logits && done + n == tokens.size(), !want_logits);
     done += n;
     if (progress) progress(static_cast<int>(done));
   }
 }
 
-void Session::Step(Token token) { Decode({&token, 1}, true); }
+void Session::Step(Token token) { Decode({&token, 1}, true, false); }
 
-void Session::Decode(std::span<const Token> tokens, bool want_logits) {
+void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_early) {
   if (cancel_) throw Error(ErrorKind::kCancelled, "cancelled");
   const int n = static_cast<int>(tokens.size());
   if (n_tokens_ + n > n_context_) {
@@ -203,7 +204,7 @@ void Session::Decode(std::span<const Token> tokens, bool want_logits) {
   }
   if (want_logits) outputs.back() = 1;
 
-  recorder_->Begin(n_tokens_, n, !want_logits);
+  recorder_->Begin(n_tokens_, n, stop_early);
   const int status = llama_decode(context_.get(), {.n_tokens = n,
                                                    .token = token_ids.data(),
                                                    .embd = nullptr,

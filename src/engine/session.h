@@ -43,9 +43,10 @@ class Session {
   Session(const Model& model, const Schedule& schedule, Recording recording, const std::atomic<bool>& cancel);
   ~Session();
 
-  // Appends `tokens` in passes of at most schedule.chunk. With `want_logits` the logits of the last token are computed, else the
+  // Appends `tokens` in passes of at most schedule.chunk. With `want_logits` the logits of the last token are computed, else each
   // pass ends where the last capture point is reached: llama.cpp's blocks above it, and the vocabulary, are never computed, and
-  // the states are the same bits. `progress` hears the number of tokens done after each pass. Error(kCancelled).
+  // the states are the same bits; nor are keys and values of these blocks, so that later logits of this session would be wrong.
+  // `progress` hears the number of tokens done after each pass. Error(kCancelled).
   void Prefill(std::span<const Token> tokens, bool want_logits, const std::function<void(int)>& progress = {});
 
   // Appends one token and computes its logits.
@@ -62,7 +63,7 @@ class Session {
     void operator()(llama_context* context) const;
   };
 
-  void Decode(std::span<const Token> tokens, bool want_logits);
+  void Decode(std::span<const Token> tokens, bool want_logits, bool stop_early);
 
   const Model& model_;
   const std::atomic<bool>& cancel_;

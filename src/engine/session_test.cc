@@ -293,7 +293,8 @@ TEST(Session, LogitsAfterSeveralChunksAreRightWhateverThePlan) {
       Rows rows;
       Session session(*loaded.model, ScheduleOf(3), RecordInto(rows, plan, first_position), kNeverCancelled);
       session.Prefill(TestTokens(), true);
-      EXPECT_LT(RelativeDistance(session.logits(), reference.logits.back()), kBound) << "layer " << layer << " from " << first_position;
+      EXPECT_LT(RelativeDistance(session.logits(), reference.logits.back()), kBound)
+          << "layer " << layer << " from position " << first_position;
     }
   }
 }

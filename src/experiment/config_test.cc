@@ -180,9 +180,12 @@ TEST(ReadExperimentConfig, MissingFileIsAnIoError) {
 }
 
 TEST(ExperimentConfig, LabelIsTheNameOrTheFilesStem) {
-  EXPECT_EQ((ExperimentConfig{.model = "smollm2-135m"}).ModelLabel(), "smollm2-135m");
-  EXPECT_EQ((ExperimentConfig{.model = "/models/Qwen-F16.gguf"}).ModelLabel(), "Qwen-F16");
-  EXPECT_EQ((ExperimentConfig{.model = "/models/Qwen-F16.gguf", .name = "qwen"}).ModelLabel(), "qwen");
+  ExperimentConfig config;
+  EXPECT_EQ(config.ModelLabel(), "smollm2-135m");
+  config.model = "/models/Qwen-F16.gguf";
+  EXPECT_EQ(config.ModelLabel(), "Qwen-F16");
+  config.name = "qwen";
+  EXPECT_EQ(config.ModelLabel(), "qwen");
 }
 
 TEST(ScenarioFromName, KnowsThreeNames) {

@@ -174,6 +174,8 @@ Json ReadResult(const std::filesystem::path& path) {
     return Json::parse(text, without_pairs);
   } catch (const nlohmann::json::parse_error& error) {
     throw Error(ErrorKind::kInput, fmt::format("{}: is not JSON from byte {} on; remove it and run the experiment again", path.string(), error.byte));
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::kInput, fmt::format("{}: {}", path.string(), error.what()));  // a number that no double holds
   }
 }
 

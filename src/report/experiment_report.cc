@@ -159,7 +159,8 @@ Json ExperimentReport(const fs::path& folder) {
     std::map<std::tuple<std::string, int, fs::path>, Json> by_scenario;
     for (const fs::path& path : paths) {
       Json summary = ReadResult(path);
-      by_scenario[{summary.at("model").get<std::string>(), summary.at("scenario").get<int>(), path}] = std::move(summary);
+      std::tuple key(summary.at("model").get<std::string>(), summary.at("scenario").get<int>(), path);
+      by_scenario.emplace(std::move(key), std::move(summary));
     }
     for (auto& [key, summary] : by_scenario) {
       trials.emplace_back();

@@ -252,18 +252,23 @@ TEST_F(WorkerTest, CancelBeforeTheHelloIsACancellation) {
 }
 
 TEST_F(WorkerTest, CancelIsSentAndTheReplyAwaited) {
-  // Says hello, waits for 64 bytes of requests (hello, prefill, cancel are more), then reports.
   const std::filesystem::path error = folder_ / "error";
   const int descriptor = ::open(error.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   WriteFrame(descriptor, {{"type", "error"}, {"kind", "cancelled"}, {"message", "cancelled"}});
   ::close(descriptor);
+  const auto start = std::chrono::steady_clock::now();
   {
-    Worker worker(Saying({Hello()}, "cat > \"$0.requests\" & until grep -q cancel \"$0.requests\"; do sleep 0.05; done; cat '" + error.string() + "'; wait"),
+    // Answers once it was asked to cancel. (A command in the background has no standard input of its own, hence the copy.)
+    Worker worker(Saying({Hello()}, "exec 3<&0; cat <&3 > \"$0.requests\" & until grep -q cancel \"$0.requests\"; do sleep 0.02; done; cat '" +
+                                        error.string() + "'; wait"),
                   cancel_);
     std::thread interrupter([&] { cancel_ = true; });
     ExpectError([&] { worker.Prefill({}, {}); }, ErrorKind::kCancelled, "cancelled");
     interrupter.join();
   }
+  // A worker that does not react is given up after 10 seconds.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(9));
+  EXPECT_EQ(Requests().back(), (Json{{"type", "cancel"}}));
 }
 
 TEST_F(WorkerTest, EventsBetweenCancelAndReplyAreDropped) {

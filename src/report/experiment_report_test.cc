@@ -1,0 +1,264 @@
+#include "report/experiment_report.h"
+
+#include <cmath>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/test_support.h"
+
+namespace verillm {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+// By hand: standard error sqrt(2.5 / 5), t = 4.242641 with 4 degrees of freedom, whose 97.5 % quantile is 2.776445.
+TEST(TestMean, EqualsTheTestByHand) {
+  const MeanTest test = TestMean({1, 2, 3, 4, 5});
+  EXPECT_DOUBLE_EQ(test.mean, 3);
+  EXPECT_NEAR(test.low, 1.0367568, 1e-7);
+  EXPECT_NEAR(test.high, 4.9632432, 1e-7);
+  EXPECT_NEAR(test.p_value, 0.0132356, 1e-7);
+  EXPECT_EQ(test.n_blocks, 5u);
+}
+
+// With two degrees of freedom the p-value has a closed form: 1 - t / sqrt(2 + t^2), here with t = sqrt(12).
+TEST(TestMean, EqualsTheClosedFormForThreeValues) {
+  EXPECT_NEAR(TestMean({1, 2, 3}).p_value, 1 - std::sqrt(12.0 / 14.0), 1e-12);
+  EXPECT_NEAR(TestMean({-1, -2, -3}).p_value, 1 - std::sqrt(12.0 / 14.0), 1e-12);
+}
+
+TEST(TestMean, FewerThanTwoValuesTestNothing) {
+  const MeanTest one = TestMean({3});
+  EXPECT_EQ(one.mean, 3);
+  EXPECT_EQ(one.n_blocks, 1u);
+  const MeanTest none = TestMean({});
+  EXPECT_EQ(none.n_blocks, 0u);
+  for (const double value : {one.low, one.high, one.p_value, none.low, none.high, none.p_value}) EXPECT_TRUE(std::isnan(value));
+}
+
+TEST(TestMean, ValuesWithoutSpreadAreCertain) {
+  const MeanTest zero = TestMean({0, 0, 0});
+  EXPECT_EQ(zero.p_value, 1);
+  EXPECT_EQ(zero.low, 0);
+  EXPECT_EQ(zero.high, 0);
+  const MeanTest two = TestMean({2, 2});
+  EXPECT_EQ(two.p_value, 0);
+  EXPECT_EQ(two.low, 2);
+  EXPECT_EQ(two.high, 2);
+}
+
+// By hand: means 3 and 5, variances 2.5 and 20/3, so parts 1/2 and 5/3; 4.749415 degrees of freedom, t = -1.358732. The integral of
+// the density gives the rest.
+TEST(TestDifference, EqualsWelchsTestByHand) {
+  const MeanTest test = TestDifference({1, 2, 3, 4, 5}, {2, 4, 6, 8});
+  EXPECT_DOUBLE_EQ(test.mean, -2);
+  EXPECT_NEAR(test.low, -5.8446364, 1e-7);
+  EXPECT_NEAR(test.high, 1.8446364, 1e-7);
+  EXPECT_NEAR(test.p_value, 0.2351941, 1e-7);
+  EXPECT_EQ(test.n_blocks, 9u);
+}
+
+TEST(TestDifference, ChangesSignWithItsSides) {
+  const MeanTest test = TestDifference({1, 2, 3, 4, 5}, {2, 4, 6, 8});
+  const MeanTest reverse = TestDifference({2, 4, 6, 8}, {1, 2, 3, 4, 5});
+  EXPECT_DOUBLE_EQ(reverse.mean, -test.mean);
+  EXPECT_DOUBLE_EQ(reverse.low, -test.high);
+  EXPECT_DOUBLE_EQ(reverse.p_value, test.p_value);
+}
+
+TEST(TestDifference, SidesWithoutSpreadAreCertain) {
+  EXPECT_EQ(TestDifference({1, 1}, {1, 1}).p_value, 1);
+  EXPECT_EQ(TestDifference({1, 1}, {2, 2}).p_value, 0);
+}
+
+TEST(TestDifference, OneValueOnASideTestsNothing) {
+  const MeanTest test = TestDifference({1, 2, 3}, {4});
+  EXPECT_EQ(test.mean, -2);
+  EXPECT_EQ(test.n_blocks, 4u);
+  EXPECT_TRUE(std::isnan(test.p_value));
+}
+
+TEST(BlockMeans, AreOfConsecutiveValues) { EXPECT_THAT(BlockMeans(Json{1, 3, 10, 20}, 2), ElementsAre(2, 15)); }
+
+TEST(BlockMeans, LeaveALastBlockOfLessThanHalfTheSizeOut) {
+  EXPECT_THAT(BlockMeans(Json{1, 1, 1, 1, 9}, 4), ElementsAre(1));
+  EXPECT_THAT(BlockMeans(Json{1, 1, 1, 1, 9, 9}, 4), ElementsAre(1, 9));
+}
+
+TEST(BlockMeans, KeepTheFirstBlockHoweverShort) { EXPECT_THAT(BlockMeans(Json{1, 3}, 50), ElementsAre(2)); }
+
+TEST(BlockMeans, LeaveNullsOut) {
+  EXPECT_THAT(BlockMeans(Json{1, nullptr, nullptr, nullptr, nullptr, 4}, 2), ElementsAre(1, 4));
+  EXPECT_THAT(BlockMeans(Json::array(), 2), IsEmpty());
+}
+
+// 50 values each, which is one block.
+Json Blocks(const std::vector<double>& means) {
+  Json series = Json::array();
+  for (const double mean : means) {
+    for (int i = 0; i < 25; ++i) {
+      series.push_back(mean - 0.5);
+      series.push_back(mean + 0.5);
+    }
+  }
+  return series;
+}
+
+// One direction with one trial and one verifier, as far as the report reads it.
+void WriteDirection(const TestFolder& folder, int scenario, const std::string& from, const std::string& to, const std::vector<double>& cross,
+                    const std::vector<double>& baseline, const std::vector<double>& slopes) {
+  const Json point = {{"Pe", 0.025}, {"Pm", nullptr}, {"Pw", 0.9}, {"mean_signed_error", -0.00012345}, {"median_relative_error", 0.004},
+                      {"accept_count", 7}, {"total_count", 8}};
+  const auto verification = [&](const std::vector<double>& errors) {
+    return Json{{"statistics", {{"summary", {{"accept_rate", 0.996}}}}},
+                {"overhead", {{"verification_time", 2.5}}},
+                {"policies", {{"paper", {{"per_capture_point", {{"0", point}, {"final", point}}}}}}},
+                {"series", {{"log_relative_error", Blocks(errors)}, {"depth_slope", Blocks(slopes)}}}};
+  };
+  const Json trial = {{"inference", {{"prompt_length", 300}, {"generated_length", 1000}, {"timing", {{"tokens_per_second", 8.0}, {"total_time", 125.0}}}}},
+                      {"verifiers", {verification(cross)}},
+                      {"baseline", verification(baseline)},
+                      {"context", {{"prover", {{"device", {{"name", from}}}}}}}};
+  const Json summary = {{"experiment", "exp2"},
+                        {"scenario", scenario},
+                        {"model", "m"},
+                        {"inference_device", from},
+                        {"verification_device", to},
+                        {"num_trials", 1},
+                        {"num_verifiers_per_trial", 1},
+                        {"trials", {trial}},
+                        {"aggregate",
+                         {{"avg_accept_rate", 0.95},
+                          {"avg_overhead_percentage", 2.0},
+                          {"pass_rate", 1.0},
+                          {"avg_accept_rate_without_embeddings", 0.94},
+                          {"avg_accept_rate_published_plan", nullptr},
+                          {"avg_accept_rate_by_policy", {{"paper", 0.95}, {"reference", 0.9979}}}}},
+                        {"context", {{"settings", {{"policy", "paper"}, {"thresholds", {{"accept_rate", 0.9}}}}}}}};
+  WriteFile(folder / ("m_" + from + "_to_" + to + "_trial1.json"), trial.dump());
+  WriteFile(folder / ("m_" + from + "_to_" + to + "_summary.json"), summary.dump());
+}
+
+void WriteBothDirections(const TestFolder& folder) {
+  WriteDirection(folder, 1, "a", "b", {-2, -3, -4}, {-5, -5, -5}, {0.10, 0.11, 0.12});
+  WriteDirection(folder, 2, "b", "a", {-6, -6.5, -7}, {-6, -6.5, -7}, {-0.10, -0.11, -0.12});
+}
+
+TEST(ExperimentReport, FolderWithoutSummariesIsAnIoError) {
+  const TestFolder folder;
+  ExpectError([&] { ExperimentReport(folder.path()); }, ErrorKind::kIo, HasSubstr("has no summary of an experiment (*_summary.json)"));
+  ExpectError([&] { ExperimentReport(folder / "nowhere"); }, ErrorKind::kIo, HasSubstr("has no summary of an experiment"));
+}
+
+TEST(ExperimentReport, MissingTrialIsAnIoError) {
+  const TestFolder folder;
+  WriteBothDirections(folder);
+  std::filesystem::remove(folder / "m_b_to_a_trial1.json");
+  ExpectError([&] { ExperimentReport(folder.path()); }, ErrorKind::kIo,
+              AllOf(StartsWith((folder / "m_b_to_a_trial1.json").string()), EndsWith("No such file or directory")));
+}
+
+TEST(ExperimentReport, ResultsOfAnotherShapeAreAnInputError) {
+  const TestFolder folder;
+  for (const char* const text : {"{}", "[]", "{\"num_trials\": 0}", "{\"num_trials\": \"one\"}"}) {
+    WriteFile(folder / "x_summary.json", text);
+    ExpectError([&] { ExperimentReport(folder.path()); }, ErrorKind::kInput, HasSubstr("its results are not as this version writes them"));
+  }
+  WriteFile(folder / "x_summary.json", "{");
+  ExpectError([&] { ExperimentReport(folder.path()); }, ErrorKind::kInput, HasSubstr("x_summary.json: is not JSON"));
+}
+
+TEST(ExperimentReport, AnswersTheQuestionsWithATestEach) {
+  const TestFolder folder;
+  WriteBothDirections(folder);
+  const Json report = ExperimentReport(folder.path());
+  ASSERT_EQ(report.at("directions").size(), 2u);
+  EXPECT_EQ(report.at("directions")[0].at("inference_device"), "a");
+  EXPECT_EQ(report.at("directions")[0].at("prompt_tokens"), 300);
+  EXPECT_EQ(report.at("directions")[0].at("baseline_accept_rate"), 0.996);
+
+  std::vector<std::string> questions;
+  for (const Json& question : report.at("questions")) {
+    questions.push_back(question.at("question").get<std::string>() + ": " + question.at("direction").get<std::string>());
+  }
+  EXPECT_THAT(questions, ElementsAre("device difference: a to b", "depth: a to b", "device difference: b to a", "depth: b to a",
+                                     "direction: a to b against the reverse"));
+  // Differences 3, 2, 1 of three blocks: see TestMean above.
+  const Json& difference = report.at("questions")[0].at("test");
+  EXPECT_NEAR(difference.at("estimate").get<double>(), 2, 1e-12);
+  EXPECT_NEAR(difference.at("p_value").get<double>(), 1 - std::sqrt(12.0 / 14.0), 1e-9);
+  EXPECT_EQ(difference.at("n_blocks"), 3);
+  EXPECT_EQ(report.at("questions")[2].at("test").at("p_value"), 1);
+}
+
+TEST(ExperimentReport, OneDirectionHasNoReverse) {
+  const TestFolder folder;
+  WriteDirection(folder, 1, "a", "b", {-2, -3, -4}, {-5, -5, -5}, {0.10, 0.11, 0.12});
+  for (const Json& question : ExperimentReport(folder.path()).at("questions")) EXPECT_NE(question.at("question"), "direction");
+}
+
+TEST(ExperimentReport, TooShortASeriesHasNoTest) {
+  const TestFolder folder;
+  WriteDirection(folder, 1, "a", "b", {-2}, {-5}, {0.10});
+  const Json report = ExperimentReport(folder.path());
+  EXPECT_TRUE(report.at("questions")[0].at("test").at("p_value").is_null());
+  std::ostringstream out;
+  PrintExperimentReport(report, out);
+  EXPECT_THAT(out.str(), HasSubstr("  a to b: factor 20.086 (95 %: - to -; p -; 1 blocks of 50 positions): no difference shown\n"));
+}
+
+TEST(PrintExperimentReport, ShowsDirectionsSideBySide) {
+  const TestFolder folder;
+  WriteBothDirections(folder);
+  std::ostringstream out;
+  PrintExperimentReport(ExperimentReport(folder.path()), out);
+  const std::string text = out.str();
+  for (const char* const line : {"                             a to b      b to a\n",
+                                 "scenario                          1           2\n",
+                                 "model                             m           m\n",
+                                 "trials x verifiers            1 x 1       1 x 1\n",
+                                 "prompt + output tokens   300 + 1000  300 + 1000\n",
+                                 "accept rate (paper)         95.00 %     95.00 %\n",
+                                 "  without the embeddings    94.00 %     94.00 %\n",
+                                 "  published plan alone            -           -\n",
+                                 "  same device               99.60 %     99.60 %\n",
+                                 "accept rate (reference)     99.79 %     99.79 %\n",
+                                 "criterion                 > 90.00 %   > 90.00 %\n",
+                                 "trials passed              100.00 %    100.00 %\n",
+                                 "tokens per second               8.0         8.0\n",
+                                 "inference                2 min 05 s  2 min 05 s\n",
+                                 "verification                 2.50 s      2.50 s\n",
+                                 "overhead of one verifier     2.00 %      2.00 %\n",
+                                 "layer     Pe  Pm   Pw  mean error  relative error  accepted\n",
+                                 "0      0.025   -  0.9   -0.000123           0.004       7/8\n",
+                                 "final  0.025   -  0.9   -0.000123           0.004       7/8\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+// exp(2) = 7.389, its bounds exp(2 -/+ 4.302653 / sqrt(3)); exp(3.5) = 33.115; slopes 0.11 -/+ 4.302653 * 0.01 / sqrt(3).
+TEST(PrintExperimentReport, GivesEachAnswerWithItsUncertainty) {
+  const TestFolder folder;
+  WriteBothDirections(folder);
+  std::ostringstream out;
+  PrintExperimentReport(ExperimentReport(folder.path()), out);
+  const std::string text = out.str();
+  for (const char* const line :
+       {"  a to b: factor 7.389 (95 %: 0.616 to 88.601; p = 0.074; 3 blocks of 50 positions): no difference shown\n",
+        "  b to a: factor 1.000 (95 %: 1.000 to 1.000; p = 1.000; 3 blocks of 50 positions): no difference shown\n",
+        "  a to b against the reverse: factor 33.115 (95 %: 4.147 to 264.463; p = 0.013; 6 blocks of 50 positions): the directions differ\n",
+        "  a to b: +0.1100 (95 %: +0.0852 to +0.1348; p = 0.003; 3 blocks of 50 positions): it grows\n",
+        "  b to a: -0.1100 (95 %: -0.1348 to -0.0852; p = 0.003; 3 blocks of 50 positions): it shrinks\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+}  // namespace
+}  // namespace verillm
