@@ -1,5 +1,6 @@
 #include "base/digest.h"
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,7 +53,8 @@ TEST(Sha256HexOfFile, ReportsEachStepOfALargeFile) {
   file.Truncate(size);
   file.Commit();
   std::vector<std::uint64_t> progress;
-  EXPECT_EQ(Sha256HexOfFile(folder / "x", [&](std::uint64_t done) { progress.push_back(done); }), "91990977345985aaf03af1358f4f989d7eaf985b58529efb72f613c588f6599a");
+  EXPECT_EQ(Sha256HexOfFile(folder / "x", [&](std::uint64_t done) { progress.push_back(done); }),
+            "91990977345985aaf03af1358f4f989d7eaf985b58529efb72f613c588f6599a");
   EXPECT_THAT(progress, ElementsAre(size - 1, size));
 }
 

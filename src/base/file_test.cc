@@ -1,9 +1,10 @@
 #include "base/file.h"
 
-#include <algorithm>
 #include <array>
-#include <memory>
+#include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "base/test_support.h"
 
@@ -42,7 +43,8 @@ TEST(ReadFile, FileBeyondTheLimitIsAnInputError) {
 
 TEST(ReadFile, MissingFileNamesPathAndCause) {
   const TestFolder folder;
-  ExpectError([&] { ReadFile(folder / "x", 10); }, ErrorKind::kIo, (folder / "x").string() + ": cannot open: No such file or directory");
+  ExpectError([&] { ReadFile(folder / "x", 10); }, ErrorKind::kIo,
+              (folder / "x").string() + ": cannot open: No such file or directory");
 }
 
 TEST(ReadFile, FolderIsAnIoError) {
@@ -73,7 +75,8 @@ TEST(WriteFile, IsReadableByOthers) {
 TEST(WriteFile, FolderOfThatNameIsAnIoErrorAndLeavesNothing) {
   const TestFolder folder;
   MakeFolder(folder / "x/y");
-  ExpectError([&] { WriteFile(folder / "x", "content"); }, ErrorKind::kIo, StartsWith((folder / "x").string() + ": cannot rename"));
+  ExpectError([&] { WriteFile(folder / "x", "content"); }, ErrorKind::kIo,
+              StartsWith((folder / "x").string() + ": cannot rename"));
   EXPECT_THAT(folder.Names(), ElementsAre("x"));
 }
 
@@ -88,7 +91,8 @@ TEST(MakeFolder, MakesParentsAndKeepsWhatExists) {
 TEST(MakeFolder, BelowAFileIsAnIoError) {
   const TestFolder folder;
   WriteFile(folder / "x", "content");
-  ExpectError([&] { MakeFolder(folder / "x/y"); }, ErrorKind::kIo, StartsWith((folder / "x/y").string() + ": cannot make the folder: "));
+  ExpectError([&] { MakeFolder(folder / "x/y"); }, ErrorKind::kIo,
+              StartsWith((folder / "x/y").string() + ": cannot make the folder: "));
   ExpectError([&] { MakeFolder(folder / "x"); }, ErrorKind::kIo, StartsWith((folder / "x").string() + ": "));
 }
 

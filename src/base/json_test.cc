@@ -56,7 +56,9 @@ TEST(ParseJson, OneKeyInSeveralObjectsIsNotDoubled) {
 }
 
 TEST(ParseJson, NestingBeyondTheLimitIsAnInputError) {
-  const auto nested = [](int depth) { return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']'); };
+  const auto nested = [](int depth) {
+    return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']');
+  };
   EXPECT_NO_THROW(ParseJson(nested(kMaxJsonDepth), "x.json"));
   for (const int depth : {kMaxJsonDepth + 2, 1'000'000}) {
     ExpectError([&] { ParseJson(nested(depth), "x.json"); }, ErrorKind::kInput, "x.json: is nested more than 32 deep");
@@ -71,7 +73,10 @@ TEST(ToValidUtf8, LeavesUtf8Alone) {
 }
 
 TEST(ToValidUtf8, ReplacesWhatIsNone) {
-  EXPECT_EQ(ToValidUtf8("a\xff" "b"), "a\uFFFD" "b");
+  EXPECT_EQ(ToValidUtf8("a\xff"
+                        "b"),
+            "a\uFFFD"
+            "b");
   EXPECT_EQ(ToValidUtf8("cut \xe4\xb8"), "cut \uFFFD");
   EXPECT_NO_THROW(Json(ToValidUtf8("\xc0\x80 \xed\xa0\x80 \xf5")).dump());
 }
@@ -84,7 +89,8 @@ TEST(NumberOrNull, NonFiniteBecomesNull) {
 }
 
 TEST(JsonFields, GivesFieldsOfEveryType) {
-  const Json object = Json::parse(R"({"i": -3, "u": 18446744073709551615, "d": 0.5, "whole": 2, "b": true, "s": "x", "v": [1, 2], "w": ["p", "q"]})");
+  const Json object = Json::parse(
+      R"({"i": -3, "u": 18446744073709551615, "d": 0.5, "whole": 2, "b": true, "s": "x", "v": [1, 2], "w": ["p", "q"]})");
   JsonFields fields(object, "thing");
   EXPECT_EQ(fields.Get<int>("i"), -3);
   EXPECT_EQ(fields.Get<std::uint64_t>("u"), ~std::uint64_t{0});

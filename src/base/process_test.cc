@@ -14,9 +14,9 @@
 namespace verillm {
 namespace {
 
-using testing::HasSubstr;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::HasSubstr;
 
 // Long enough for a busy machine, short against the hour that the sleeping children below would take.
 constexpr seconds kPatience(30);
@@ -140,8 +140,11 @@ TEST(ChildProcess, QuietChildLeavesNoWords) {
 }
 
 TEST(ChildProcess, CommandThatIsNotFoundIsAWorkerError) {
-  ExpectError([] { ChildProcess({"verillm-no-such-command", "worker"}); }, ErrorKind::kWorker,
-              "cannot start \"verillm-no-such-command worker\": No such file or directory");
+  ExpectError(
+      [] {
+        ChildProcess({"verillm-no-such-command", "worker"});
+      },
+      ErrorKind::kWorker, "cannot start \"verillm-no-such-command worker\": No such file or directory");
   ExpectError([] { ChildProcess(std::vector<std::string>{}); }, ErrorKind::kWorker, HasSubstr("cannot start \"\""));
 }
 

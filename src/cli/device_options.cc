@@ -9,8 +9,8 @@ namespace verillm {
 void AddDeviceOptions(CLI::App& command, DeviceOptions& options) {
   command.add_option("--model", options.model, fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")))->required();
   command.add_option("--device", options.device, "Device to compute on, see verillm devices (default: the best CPU variant)");
-  command.add_option("--chunk", options.schedule.chunk, "Most tokens in one pass of a prefill (default: 512)")->check(CLI::PositiveNumber);
-  command.add_option("--threads", options.schedule.threads, "Threads to compute with (default: one a core)")->check(CLI::PositiveNumber);
+  command.add_option("--chunk", options.schedule.chunk, "Most tokens in one pass of a prefill (default: 512)")->check(CLI::Range(1, 65536));
+  command.add_option("--threads", options.schedule.threads, "Threads to compute with (default: one a core)")->check(CLI::Range(1, 4096));
 }
 
 ReadyWorker StartWorker(const DeviceOptions& options, Streams& streams, ProgressLine& progress) {

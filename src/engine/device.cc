@@ -252,6 +252,8 @@ Device Device::Open(std::string_view name) {
     throw Error(ErrorKind::kUsage, fmt::format("device {} cannot run here: this llama.cpp was built without {}", name, family->title));
   }
 
+  // From here on backends are loaded, whether or not the rest succeeds.
+  opened = name;
   RedirectEngineLog();
   llama_backend_init();
   Device device;
@@ -271,7 +273,6 @@ Device Device::Open(std::string_view name) {
     device.offload_ = described;
     device.identity_.features = FeaturesOf(registry);
   }
-  opened = name;
 
   std::size_t memory_free = 0;
   std::size_t memory_total = 0;

@@ -32,7 +32,8 @@ template <typename Matcher>
 void ExpectRefused(const std::string& text, ErrorKind kind, const Matcher& message) {
   const TestFolder folder;
   WriteFile(folder / "x.yaml", text);
-  ExpectError([&] { ReadExperimentConfig(folder / "x.yaml"); }, kind, AllOf(StartsWith((folder / "x.yaml").string() + ":"), message));
+  ExpectError([&] { ReadExperimentConfig(folder / "x.yaml"); }, kind,
+              AllOf(StartsWith((folder / "x.yaml").string() + ":"), message));
 }
 
 // What two configurations differ in, beyond the place of the prompts.
@@ -98,10 +99,13 @@ TEST(ReadExperimentConfig, ShippedConfigurationForTwoMachinesHasBothWorkers) {
 
 TEST(ReadExperimentConfig, ReadsEveryKey) {
   const ExperimentConfig config = Read(
-      "experiment: e\nmodel: m.gguf\nname: n\nprover: cpu\nverifier: gpu@w\nworkers: {w: {command: [a, b c]}}\nscenario: 2\ntrials: 4\n"
+      "experiment: e\nmodel: m.gguf\nname: n\nprover: cpu\nverifier: gpu@w\nworkers: {w: {command: [a, b c]}}\nscenario: "
+      "2\ntrials: 4\n"
       "verifiers: 5\nprompts: p.yaml\nprompt_length: long\nraw: true\noutput_tokens: 6\n"
-      "sampling: {temperature: 0, top_p: 1, seed: 18446744073709551615, ignore_end: false}\nrecord: {layers_every: 2, final: false, states: f32}\n"
-      "schedule: {chunk: 64, threads: 2}\npolicy: reference\nthresholds: {pe: .1, pm: .2, pw: .3, mean_error: .4, significance: .05}\ncriterion: .6\n");
+      "sampling: {temperature: 0, top_p: 1, seed: 18446744073709551615, ignore_end: false}\nrecord: {layers_every: 2, final: "
+      "false, states: f32}\n"
+      "schedule: {chunk: 64, threads: 2}\npolicy: reference\nthresholds: {pe: .1, pm: .2, pw: .3, mean_error: .4, significance: "
+      ".05}\ncriterion: .6\n");
   EXPECT_EQ(config.experiment, "e");
   EXPECT_EQ(config.model, "m.gguf");
   EXPECT_EQ(config.name, "n");
@@ -142,17 +146,21 @@ TEST(ReadExperimentConfig, UnknownKeysNameTheirLine) {
   ExpectRefused("record: {every: 8}\n", ErrorKind::kInput, HasSubstr("x.yaml:1: unknown key \"every\""));
   ExpectRefused("schedule: {context: 8}\n", ErrorKind::kInput, HasSubstr("x.yaml:1: unknown key \"context\""));
   ExpectRefused("thresholds: {Pe: 0}\n", ErrorKind::kInput, HasSubstr("x.yaml:1: unknown key \"Pe\""));
-  ExpectRefused("workers:\n  w:\n    command: [a]\n    host: b\n", ErrorKind::kInput, HasSubstr("x.yaml:4: unknown key \"host\""));
+  ExpectRefused("workers:\n  w:\n    command: [a]\n    host: b\n", ErrorKind::kInput,
+                HasSubstr("x.yaml:4: unknown key \"host\""));
 }
 
 TEST(ReadExperimentConfig, DoubledKeysNameTheirLine) {
-  ExpectRefused("trials: 1\nverifiers: 2\ntrials: 3\n", ErrorKind::kInput, EndsWith("x.yaml:3: key \"trials\" stands there twice"));
+  ExpectRefused("trials: 1\nverifiers: 2\ntrials: 3\n", ErrorKind::kInput,
+                EndsWith("x.yaml:3: key \"trials\" stands there twice"));
   ExpectRefused("sampling:\n  seed: 1\n  seed: 2\n", ErrorKind::kInput, EndsWith("x.yaml:3: key \"seed\" stands there twice"));
-  ExpectRefused("workers:\n  w: {command: [a]}\n  w: {command: [b]}\n", ErrorKind::kInput, EndsWith("x.yaml:3: key \"w\" stands there twice"));
+  ExpectRefused("workers:\n  w: {command: [a]}\n  w: {command: [b]}\n", ErrorKind::kInput,
+                EndsWith("x.yaml:3: key \"w\" stands there twice"));
 }
 
 TEST(ReadExperimentConfig, WrongTypesNameTheirLine) {
-  ExpectRefused("verifiers: 2\ntrials: many\n", ErrorKind::kInput, EndsWith("x.yaml:2: \"trials\" has a value of the wrong type"));
+  ExpectRefused("verifiers: 2\ntrials: many\n", ErrorKind::kInput,
+                EndsWith("x.yaml:2: \"trials\" has a value of the wrong type"));
   ExpectRefused("\nsampling:\n  seed: -1\n", ErrorKind::kInput, EndsWith("x.yaml:3: \"seed\" has a value of the wrong type"));
   ExpectRefused("raw: 1\n", ErrorKind::kInput, EndsWith("x.yaml:1: \"raw\" has a value of the wrong type"));
   ExpectRefused("trials: 1\nsampling: 3\n", ErrorKind::kInput, EndsWith("x.yaml:2: is no map of keys and values"));
@@ -162,15 +170,17 @@ TEST(ReadExperimentConfig, WrongTypesNameTheirLine) {
 TEST(ReadExperimentConfig, WorkersNeedACommandOfWords) {
   ExpectRefused("workers:\n  w: {}\n", ErrorKind::kInput, EndsWith("x.yaml:2: key \"command\" is missing"));
   for (const char* const command : {"ssh host verillm worker", "[]", "[ssh, [host]]", "{ssh: host}"}) {
-    ExpectRefused("workers:\n  w: {command: " + std::string(command) + "}\n", ErrorKind::kInput, EndsWith("x.yaml:2: is no list of words"));
+    ExpectRefused("workers:\n  w: {command: " + std::string(command) + "}\n", ErrorKind::kInput,
+                  EndsWith("x.yaml:2: is no list of words"));
   }
 }
 
 TEST(ReadExperimentConfig, ValuesThatMakeNoSenseNameTheFile) {
-  for (const char* const text : {"trials: 0", "verifiers: 0", "output_tokens: 0", "output_tokens: -5", "record: {layers_every: 0}", "name: a/b",
-                                 "sampling: {temperature: -1}", "sampling: {top_p: 0}", "sampling: {temperature: .nan}", "policy: strict",
-                                 "thresholds: {pe: 2}", "criterion: -1", "scenario: 3", "record: {states: q8_0}", "schedule: {threads: -1}",
-                                 "schedule: {chunk: -1}", "prover: cuda:0@nvidia"}) {
+  for (const char* const text :
+       {"trials: 0", "verifiers: 0", "output_tokens: 0", "output_tokens: -5", "record: {layers_every: 0}", "name: a/b",
+        "sampling: {temperature: -1}", "sampling: {top_p: 0}", "sampling: {temperature: .nan}", "policy: strict",
+        "thresholds: {pe: 2}", "criterion: -1", "scenario: 3", "record: {states: q8_0}", "schedule: {threads: -1}",
+        "schedule: {chunk: -1}", "prover: cuda:0@nvidia"}) {
     ExpectRefused(text, ErrorKind::kUsage, HasSubstr("x.yaml: "));
   }
 }
@@ -193,7 +203,8 @@ TEST(ScenarioFromName, KnowsThreeNames) {
   EXPECT_EQ(ScenarioFromName("2"), Scenario::kBackward);
   EXPECT_EQ(ScenarioFromName("both"), Scenario::kBoth);
   for (const char* const name : {"", "3", "12", "Both", "forward"}) {
-    ExpectError([&] { ScenarioFromName(name); }, ErrorKind::kUsage, "unknown scenario \"" + std::string(name) + "\": choose 1, 2 or both");
+    ExpectError([&] { ScenarioFromName(name); }, ErrorKind::kUsage,
+                "unknown scenario \"" + std::string(name) + "\": choose 1, 2 or both");
   }
 }
 
@@ -211,7 +222,8 @@ TEST(WorkerFor, DeviceWithoutAWorkerRunsHere) {
   EXPECT_EQ(command.name, "cpu:haswell");
   EXPECT_EQ(command.device, "cpu:haswell");
   ASSERT_EQ(command.command.size(), 4u);
-  EXPECT_THAT(std::vector<std::string>(command.command.begin() + 1, command.command.end()), ElementsAre("worker", "--models", "/models"));
+  EXPECT_THAT(std::vector<std::string>(command.command.begin() + 1, command.command.end()),
+              ElementsAre("worker", "--models", "/models"));
 }
 
 TEST(WorkerFor, WorkerThatIsNotConfiguredIsAUsageError) {
@@ -228,7 +240,8 @@ std::vector<int> WordCounts(const std::vector<std::string>& prompts) {
   std::vector<int> counts;
   for (const std::string& prompt : prompts) {
     std::istringstream words(prompt);
-    counts.push_back(static_cast<int>(std::count_if(std::istream_iterator<std::string>(words), {}, [](const auto&) { return true; })));
+    counts.push_back(
+        static_cast<int>(std::count_if(std::istream_iterator<std::string>(words), {}, [](const auto&) { return true; })));
   }
   return counts;
 }

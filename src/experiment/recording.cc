@@ -46,9 +46,6 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
   MakeFolder(folder);
   const RecordingFiles files = FilesIn(folder);
 
-  // Without it the folder counts as incomplete until everything is new.
-  std::filesystem::remove(files.inference);
-
   InferenceRecord record;
   record.prompt = request.prompt;
   record.raw = request.raw;
@@ -62,6 +59,8 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
   std::string text;
   WorkerEvents events;
   events.prompt = [&](std::span<const Token> tokens) {
+    // The request is accepted. Without this file the folder counts as incomplete until everything in it is new.
+    std::filesystem::remove(files.inference);
     record.n_prompt = static_cast<int>(tokens.size());
     TraceHeader header{.model = model, .device = worker.device(), .schedule = {}, .sampling = request.sampling, .plan = request.plan, .n_prompt = record.n_prompt};
     writer.emplace(files.trace, std::move(header), std::vector<Token>(tokens.begin(), tokens.end()), request.output_tokens);

@@ -22,8 +22,8 @@ std::vector<std::string> Keys(const Json& object) {
   return keys;
 }
 
-// 100 elements, one of them infinite: 20 with another sign or exponent (12 of them with distant mantissas), 60 of the other 79 with
-// close mantissas; absolute errors: 30 zero, 9 above 0.2, 4 of these above 5.
+// 100 elements, one of them infinite: 20 with another sign or exponent (12 of them with distant mantissas), 60 of the other 79
+// with close mantissas; absolute errors: 30 zero, 9 above 0.2, 4 of these above 5.
 PairStatistics HandMadePair() {
   PairStatistics statistics;
   statistics.n_elements = 100;
@@ -77,7 +77,8 @@ PolicyResult HandMadeResult() {
   result.total_count = 6;
   result.pair_failures = {"", "", "Pe", "", "Pe"};
   const auto add = [&](CapturePoint point, std::size_t accepted) {
-    result.points.push_back({.point = point, .pool = HandMadePair(), .accept_count = accepted, .total_count = 2, .pool_failure = ""});
+    result.points.push_back(
+        {.point = point, .pool = HandMadePair(), .accept_count = accepted, .total_count = 2, .pool_failure = ""});
   };
   add(CapturePoint::Layer(0), 2);
   add(CapturePoint::Layer(8), 1);
@@ -96,8 +97,9 @@ TEST(PublishedStatistics, HasAnEntryForEachPairUnderThePublishedName) {
 
 TEST(PublishedStatistics, ClassesAreThoseOfThePublishedCode) {
   const Json entry = PublishedStatistics(HandMadeResult(), HandMadeResponse()).at("per_layer").at("token_0_layer_0");
-  EXPECT_THAT(Keys(entry), ElementsAre("exact_match", "exp_match_large", "exp_match_small", "exp_mismatch_large", "exp_mismatch_small", "mean_error",
-                                       "mean_signed_error", "max_error", "Pe", "Pm", "Pw", "relative_error", "element_error", "verdict"));
+  EXPECT_THAT(Keys(entry), ElementsAre("exact_match", "exp_match_large", "exp_match_small", "exp_mismatch_large",
+                                       "exp_mismatch_small", "mean_error", "mean_signed_error", "max_error", "Pe", "Pm", "Pw",
+                                       "relative_error", "element_error", "verdict"));
   EXPECT_EQ(entry.at("exact_match"), 30);
   EXPECT_EQ(entry.at("exp_match_large"), 9);
   EXPECT_EQ(entry.at("exp_match_small"), 60);  // 99 - 30 - 9
@@ -110,9 +112,9 @@ TEST(PublishedStatistics, SharesAndErrorsHaveSixDigits) {
   EXPECT_EQ(entry.at("mean_error"), 0.2);          // 19.8 / 99
   EXPECT_EQ(entry.at("mean_signed_error"), -0.1);  // -9.9 / 99
   EXPECT_EQ(entry.at("max_error"), 7.12346);
-  EXPECT_EQ(entry.at("Pe"), 0.20202);        // 20 / 99
-  EXPECT_EQ(entry.at("Pm"), 0.6);            // 12 / 20
-  EXPECT_EQ(entry.at("Pw"), 0.759494);       // 60 / 79
+  EXPECT_EQ(entry.at("Pe"), 0.20202);          // 20 / 99
+  EXPECT_EQ(entry.at("Pm"), 0.6);              // 12 / 20
+  EXPECT_EQ(entry.at("Pw"), 0.759494);         // 60 / 79
   EXPECT_EQ(entry.at("relative_error"), 0.4);  // sqrt(4 / 25)
   EXPECT_EQ(entry.at("element_error"), 0.015625);
 }
@@ -134,7 +136,8 @@ TEST(PublishedStatistics, UndefinedSharesAreNull) {
   response.pairs = {{.point = CapturePoint::Layer(0), .position = 10, .statistics = {}, .element_error = std::nullopt}};
   response.pairs[0].statistics.max_abs_error = std::numeric_limits<double>::infinity();
   const Json entry = PublishedStatistics(HandMadeResult(), response).at("per_layer").at("token_0_layer_0");
-  for (const char* const key : {"mean_error", "mean_signed_error", "max_error", "Pe", "Pm", "Pw", "element_error"}) EXPECT_TRUE(entry.at(key).is_null()) << key;
+  for (const char* const key : {"mean_error", "mean_signed_error", "max_error", "Pe", "Pm", "Pw", "element_error"})
+    EXPECT_TRUE(entry.at(key).is_null()) << key;
 }
 
 TEST(PublishedStatistics, EmptyResponseIsNoPairsAndNullRates) {
@@ -162,17 +165,20 @@ TEST(ToJson, PolicyResultHasPoolsByCapturePoint) {
 }
 
 TEST(ToJson, StatisticsAreShares) {
-  EXPECT_EQ(ToJson(HandMadePair()).dump(), R"({"n_elements":100,"n_nonfinite":1,"Pe":0.20202,"Pm":0.6,"Pw":0.759494,"exact_share":0.292929,)"
-                                           R"("mean_error":0.2,"mean_signed_error":-0.1,"max_error":7.12346,"relative_error":0.4})");
+  EXPECT_EQ(ToJson(HandMadePair()).dump(),
+            R"({"n_elements":100,"n_nonfinite":1,"Pe":0.20202,"Pm":0.6,"Pw":0.759494,"exact_share":0.292929,)"
+            R"("mean_error":0.2,"mean_signed_error":-0.1,"max_error":7.12346,"relative_error":0.4})");
 }
 
 TEST(ToJson, ThresholdsHaveTheNamesOfTheStatistics) {
-  EXPECT_EQ(ToJson(Thresholds{}).dump(), R"({"Pe":0.05,"Pm":0.75,"Pw":0.5,"mean_error":0.01,"significance":0.01,"accept_rate":0.9})");
+  EXPECT_EQ(ToJson(Thresholds{}).dump(),
+            R"({"Pe":0.05,"Pm":0.75,"Pw":0.5,"mean_error":0.01,"significance":0.01,"accept_rate":0.9})");
 }
 
 TEST(PublishedPoints, AreEveryEighthLayerWithoutFinal) {
   const std::vector<CapturePoint> of_eighths = PublishedPoints(PlanEvery(8, 30, true, StateType::kBF16));
-  EXPECT_THAT(of_eighths, ElementsAre(CapturePoint::Layer(0), CapturePoint::Layer(8), CapturePoint::Layer(16), CapturePoint::Layer(24)));
+  EXPECT_THAT(of_eighths,
+              ElementsAre(CapturePoint::Layer(0), CapturePoint::Layer(8), CapturePoint::Layer(16), CapturePoint::Layer(24)));
   EXPECT_EQ(PublishedPoints(PlanEvery(1, 30, true, StateType::kBF16)), of_eighths);
   EXPECT_THAT(PublishedPoints({{CapturePoint::Layer(7), CapturePoint::Final()}, StateType::kBF16}), IsEmpty());
 }
@@ -190,7 +196,8 @@ TEST(ErrorSeries, IsMeanAndSlopeOfTheLogarithmAtEachPosition) {
   ResponseDiscrepancy response;
   response.positions = {5, 6, 7, 8};
   const auto add = [&](int position, CapturePoint point, double error) {
-    response.pairs.push_back({.point = point, .position = position, .statistics = PairWithRelativeError(error), .element_error = std::nullopt});
+    response.pairs.push_back(
+        {.point = point, .position = position, .statistics = PairWithRelativeError(error), .element_error = std::nullopt});
   };
   // ln: 1, 2, 6 at layers 8, 16, 24 and 7 at final. Mean (1 + 2 + 6 + 7) / 4; slope of the three: (-8 * 1 + 8 * 6) / (2 * 64).
   add(5, CapturePoint::Layer(0), std::exp(-100));
@@ -211,9 +218,13 @@ TEST(ErrorSeries, IsMeanAndSlopeOfTheLogarithmAtEachPosition) {
 TEST(MedianRelativeError, IsTheLowerMedianOfItsCapturePoint) {
   ResponseDiscrepancy response;
   for (const double error : {4.0, 1.0, 3.0, 2.0}) {
-    response.pairs.push_back({.point = CapturePoint::Layer(8), .position = 0, .statistics = PairWithRelativeError(error), .element_error = std::nullopt});
+    response.pairs.push_back({.point = CapturePoint::Layer(8),
+                              .position = 0,
+                              .statistics = PairWithRelativeError(error),
+                              .element_error = std::nullopt});
   }
-  response.pairs.push_back({.point = CapturePoint::Final(), .position = 0, .statistics = PairWithRelativeError(9), .element_error = std::nullopt});
+  response.pairs.push_back(
+      {.point = CapturePoint::Final(), .position = 0, .statistics = PairWithRelativeError(9), .element_error = std::nullopt});
   EXPECT_EQ(MedianRelativeError(response, CapturePoint::Layer(8)), 2);
   EXPECT_EQ(MedianRelativeError(response, CapturePoint::Final()), 9);
   EXPECT_EQ(MedianRelativeError(response, CapturePoint::Layer(0)), std::nullopt);
@@ -221,7 +232,8 @@ TEST(MedianRelativeError, IsTheLowerMedianOfItsCapturePoint) {
 
 TEST(ReadResult, LeavesTheSinglePairsOut) {
   const TestFolder folder;
-  WriteFile(folder / "x.json", R"({"a": 1, "verifiers": [{"statistics": {"per_layer": {"token_0_layer_0": {"Pe": 0}}, "summary": {"b": 2}}}],
+  WriteFile(folder / "x.json",
+            R"({"a": 1, "verifiers": [{"statistics": {"per_layer": {"token_0_layer_0": {"Pe": 0}}, "summary": {"b": 2}}}],
                                    "per_layer": [1, 2], "c": "per_layer"})");
   EXPECT_EQ(ReadResult(folder / "x.json").dump(), R"({"a":1,"verifiers":[{"statistics":{"summary":{"b":2}}}],"c":"per_layer"})");
 }

@@ -75,7 +75,7 @@ class Run {
   void Infer(const Direction& direction, int trial) {
     Begin(direction, trial);
     const fs::path folder = InferenceFolder(direction, trial);
-    if (!HasInference(folder, direction, trial)) {
+    if (!HasInference(folder, trial)) {
       Worker& prover = WorkerOn(direction.prover);
       GenerateRequest request{.prompt = PromptOf(trial),
                               .raw = config_.raw,
@@ -103,7 +103,7 @@ class Run {
     if (!fs::exists(FilesIn(folder).inference)) {
       throw Error(ErrorKind::kIo, fmt::format("{}: there is no inference of trial {} to verify; run --step infer first", folder.string(), trial));
     }
-    HasInference(folder, direction, trial);  // says so where it is of other settings
+    HasInference(folder, trial);  // says so where it is of other settings
     if (fs::exists(path)) {
       if (SettingsIn(path) != Settings()) ThrowOtherSettings(path);
       progress_state_.phase = "kept";
@@ -259,13 +259,12 @@ class Run {
   }
 
   // Whether a finished inference of these settings is in the folder.
-  bool HasInference(const fs::path& folder, const Direction& direction, int trial) const {
+  bool HasInference(const fs::path& folder, int trial) const {
     if (!fs::exists(FilesIn(folder).inference)) return false;
     const InferenceRecord record = ReadInferenceRecord(folder);
-    const std::string device = DeviceWithoutWorker(direction.prover);
     const bool same = record.model.digest == reference_.digest && record.prompt == ToValidUtf8(PromptOf(trial)) && record.raw == config_.raw &&
                       record.sampling == SamplingOf(trial) && record.output_tokens == config_.output_tokens && record.requested == config_.schedule &&
-                      ToJson(record.plan) == ToJson(PlanFor(record.model)) && (record.device.name == device || device == "cpu");
+                      ToJson(record.plan) == ToJson(PlanFor(record.model));
     if (!same) ThrowOtherSettings(FilesIn(folder).inference);
     return true;
   }

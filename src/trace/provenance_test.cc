@@ -54,9 +54,10 @@ TEST(Provenance, JsonFormIsFrozen) {
   EXPECT_EQ(ToJson(kModel).dump(),
             R"({"name":"SmolLM2 135M","digest":"ba7816bf","architecture":"llama","weight_type":"F16","n_layer":30,"width":576,)"
             R"("n_vocab":49152,"vocabulary_digest":"cdc76e5c"})");
-  EXPECT_EQ(ToJson(kDevice).dump(),
-            R"j({"name":"cpu:haswell","backend":"CPU","description":"Intel(R) Xeon(R)","features":["AVX2","FMA"],"engine":"0.3.36",)j"
-            R"("memory_total":1099511627776})");
+  EXPECT_EQ(
+      ToJson(kDevice).dump(),
+      R"j({"name":"cpu:haswell","backend":"CPU","description":"Intel(R) Xeon(R)","features":["AVX2","FMA"],"engine":"0.3.36",)j"
+      R"("memory_total":1099511627776})");
   EXPECT_EQ(ToJson(kSchedule).dump(), R"({"context":1300,"chunk":512,"threads":8})");
   EXPECT_EQ(ToJson(kSampling).dump(), R"({"temperature":0.7,"top_p":0.9,"seed":18446744073709551615,"ignore_end":true})");
   EXPECT_EQ(ToJson(kPlan).dump(), R"({"points":["0","24","final"],"states":"f32"})");
@@ -81,7 +82,8 @@ void ExpectStrict(const Value& value, FromJson from_json) {
     ExpectError([&] { from_json(missing); }, ErrorKind::kInput, HasSubstr("field \"" + key + "\" is missing"));
     Json other_type = json;
     other_type[key] = Json::object();
-    ExpectError([&] { from_json(other_type); }, ErrorKind::kInput, HasSubstr("field \"" + key + "\" is {}, which is not what belongs there"));
+    ExpectError([&] { from_json(other_type); }, ErrorKind::kInput,
+                HasSubstr("field \"" + key + "\" is {}, which is not what belongs there"));
   }
   Json unknown = json;
   unknown["colour"] = "blue";
@@ -151,7 +153,8 @@ TEST(CheckSampling, BoundsAreIncludedWhereTheyMakeSense) {
 TEST(CheckSampling, NonsenseIsAUsageError) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const double temperature : {-0.1, 100.1, nan, std::numeric_limits<double>::infinity()}) {
-    ExpectError([&] { CheckSampling({.temperature = temperature}); }, ErrorKind::kUsage, HasSubstr("makes no sense: choose 0 to 100"));
+    ExpectError([&] { CheckSampling({.temperature = temperature}); }, ErrorKind::kUsage,
+                HasSubstr("makes no sense: choose 0 to 100"));
   }
   for (const double top_p : {0.0, -0.1, 1.01, nan}) {
     ExpectError([&] { CheckSampling({.top_p = top_p}); }, ErrorKind::kUsage, HasSubstr("makes no sense: choose more than 0"));

@@ -1,7 +1,6 @@
 #include "trace/trace_file.h"
 
-#include <bit>
-#include <cstring>
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <limits>
@@ -46,7 +45,8 @@ TraceHeader Header(StateType type) {
 std::vector<std::byte> Rows(StateType type, int index, int position, int n_rows) {
   std::vector<std::byte> rows;
   for (int row = 0; row < n_rows; ++row) {
-    for (int i = 0; i < kWidth * FormatOf(type).bytes; ++i) rows.push_back(static_cast<std::byte>(16 * (index + 1) + position + row + 64 * (i % 4)));
+    for (int i = 0; i < kWidth * FormatOf(type).bytes; ++i)
+      rows.push_back(static_cast<std::byte>(16 * (index + 1) + position + row + 64 * (i % 4)));
   }
   return rows;
 }
@@ -66,7 +66,8 @@ void WriteTrace(const std::filesystem::path& path, StateType type, int max_outpu
   TraceWriter writer(path, Header(type), {5, 6}, max_output);
   for (int i = 0; i < 3; ++i) {
     writer.AppendToken(7 + i);
-    for (int index = 0; index < 3; ++index) writer.AppendRows(Header(type).plan.points[static_cast<std::size_t>(index)], Rows(type, index, 2 + i, 1));
+    for (int index = 0; index < 3; ++index)
+      writer.AppendRows(Header(type).plan.points[static_cast<std::size_t>(index)], Rows(type, index, 2 + i, 1));
   }
   writer.Finish(kSchedule, 6);
 }
@@ -134,7 +135,8 @@ TEST_P(TraceOfType, ReadsBackWhatWasWritten) {
   for (int index = 0; index < 3; ++index) {
     const CapturePoint point = trace.header().plan.points[static_cast<std::size_t>(index)];
     EXPECT_EQ(TextOf(trace.Rows(point)), TextOf(type, index, 2, 3));
-    for (int position = 2; position < 5; ++position) EXPECT_EQ(TextOf(trace.Row(point, position)), TextOf(type, index, position, 1));
+    for (int position = 2; position < 5; ++position)
+      EXPECT_EQ(TextOf(trace.Row(point, position)), TextOf(type, index, position, 1));
   }
 }
 
@@ -143,7 +145,8 @@ TEST_P(TraceOfType, FewerTokensThanRoomLeaveNoGaps) {
   const TestFolder folder;
   WriteTrace(folder / "x", type, 1000);
   const Parts parts = Split(ReadFile(folder / "x", kMaxBytes));
-  EXPECT_EQ(parts.data, Integers({5, 6, 7, 8, 9}) + Integers({2, 3, 4}) + TextOf(type, 0, 2, 3) + TextOf(type, 1, 2, 3) + TextOf(type, 2, 2, 3));
+  EXPECT_EQ(parts.data, Integers({5, 6, 7, 8, 9}) + Integers({2, 3, 4}) + TextOf(type, 0, 2, 3) + TextOf(type, 1, 2, 3) +
+                            TextOf(type, 2, 2, 3));
   const TraceFile trace(folder / "x");
   EXPECT_THAT(trace.tokens(), ElementsAre(5, 6, 7, 8, 9));
   EXPECT_EQ(TextOf(trace.Row(CapturePoint::Final(), 4)), TextOf(type, 2, 4, 1));
@@ -179,7 +182,8 @@ TEST(TraceWriter, MovesTensorsLargerThanItsBuffer) {
   for (int position = 1; position <= n_output; ++position) {
     writer.AppendToken(position);
     for (std::size_t index = 0; index < 3; ++index) {
-      for (std::size_t i = 0; i < row.size(); ++i) row[i] = static_cast<std::byte>(i * 7 + i / 4096 + index * 31 + static_cast<std::size_t>(position));
+      for (std::size_t i = 0; i < row.size(); ++i)
+        row[i] = static_cast<std::byte>(i * 7 + i / 4096 + index * 31 + static_cast<std::size_t>(position));
       writer.AppendRows(header.plan.points[index], row);
     }
   }
@@ -187,9 +191,11 @@ TEST(TraceWriter, MovesTensorsLargerThanItsBuffer) {
   const TraceFile trace(folder / "x");
   for (int position = 1; position <= n_output; ++position) {
     for (std::size_t index = 0; index < 3; ++index) {
-      for (std::size_t i = 0; i < row.size(); ++i) row[i] = static_cast<std::byte>(i * 7 + i / 4096 + index * 31 + static_cast<std::size_t>(position));
+      for (std::size_t i = 0; i < row.size(); ++i)
+        row[i] = static_cast<std::byte>(i * 7 + i / 4096 + index * 31 + static_cast<std::size_t>(position));
       const auto found = trace.Row(header.plan.points[index], position);
-      EXPECT_TRUE(std::equal(found.begin(), found.end(), row.begin(), row.end())) << "point " << index << " position " << position;
+      EXPECT_TRUE(std::equal(found.begin(), found.end(), row.begin(), row.end()))
+          << "point " << index << " position " << position;
     }
   }
 }
@@ -223,8 +229,10 @@ TEST(TraceWriter, RowsThatDoNotBelongToTheTraceAreAnInputError) {
   const TestFolder folder;
   TraceWriter writer(folder / "x", Header(StateType::kF16), {5, 6}, 3);
   const auto append = [&](CapturePoint point, std::size_t n_bytes) { writer.AppendRows(point, std::vector<std::byte>(n_bytes)); };
-  ExpectError([&] { append(CapturePoint::Layer(1), 4); }, ErrorKind::kInput, HasSubstr("4 bytes of states for capture point 1 do not belong"));
-  ExpectError([&] { append(CapturePoint::Layer(0), 3); }, ErrorKind::kInput, HasSubstr("3 bytes of states for capture point 0 do not belong"));
+  ExpectError([&] { append(CapturePoint::Layer(1), 4); }, ErrorKind::kInput,
+              HasSubstr("4 bytes of states for capture point 1 do not belong"));
+  ExpectError([&] { append(CapturePoint::Layer(0), 3); }, ErrorKind::kInput,
+              HasSubstr("3 bytes of states for capture point 0 do not belong"));
   ExpectError([&] { append(CapturePoint::Layer(0), 16); }, ErrorKind::kInput, HasSubstr("do not belong"));
   append(CapturePoint::Layer(0), 12);
   ExpectError([&] { append(CapturePoint::Layer(0), 4); }, ErrorKind::kInput, HasSubstr("do not belong"));
@@ -276,14 +284,22 @@ TEST(TraceFormat, BytesOfASmallTraceAreTheseAndNoOthers) {
       R"({"__metadata__":{"format":"verillm-trace","format_version":"1",)"
       R"("model":"{\"name\":\"m\",\"digest\":\"d\",\"architecture\":\"llama\",\"weight_type\":\"F16\",\"n_layer\":8,\"width\":2,)"
       R"(\"n_vocab\":10,\"vocabulary_digest\":\"v\"}",)"
-      R"("device":"{\"name\":\"cpu\",\"backend\":\"CPU\",\"description\":\"c\",\"features\":[],\"engine\":\"e\",\"memory_total\":1}",)"
+      R"("device":"{\"name\":\"cpu\",\"backend\":\"CPU\",\"description\":\"c\",\"features\":[],)"
+      R"(\"engine\":\"e\",\"memory_total\":1}",)"
       R"("schedule":"{\"context\":2,\"chunk\":512,\"threads\":4}",)"
       R"("sampling":"{\"temperature\":0.5,\"top_p\":0.5,\"seed\":3,\"ignore_end\":false}",)"
       R"("plan":"{\"points\":[\"8\",\"final\"],\"states\":\"bf16\"}","n_prompt":"1","n_overflow":"0"},)"
-      R"("tokens":{"dtype":"I32","shape":[2],"data_offsets":[0,8]},"positions":{"dtype":"I32","shape":[1],"data_offsets":[8,12]},)"
+      R"("tokens":{"dtype":"I32","shape":[2],"data_offsets":[0,8]},)"
+      R"("positions":{"dtype":"I32","shape":[1],"data_offsets":[8,12]},)"
       R"("hidden_states.8":{"dtype":"BF16","shape":[1,2],"data_offsets":[12,16]},)"
       R"("hidden_states.final":{"dtype":"BF16","shape":[1,2],"data_offsets":[16,20]}})";
-  const std::string data("\x04\0\0\0" "\x09\0\0\0" "\x01\0\0\0" "\x80\x3f\x00\xc0" "\x00\x00\x40\x40", 20);
+  const std::string data(
+      "\x04\0\0\0"
+      "\x09\0\0\0"
+      "\x01\0\0\0"
+      "\x80\x3f\x00\xc0"
+      "\x00\x00\x40\x40",
+      20);
   // Spaces fill the room that longer numbers would have taken, to a multiple of 8.
   const std::uint64_t header_bytes = LoadLittleEndian<std::uint64_t>(std::as_bytes(std::span(file)).data());
   ASSERT_EQ(header_bytes % 8, 0u);
@@ -366,14 +382,19 @@ TEST(TraceFile, HeadersThatAreNoJsonObjectAreRefused) {
 }
 
 TEST(TraceFile, DoubledKeysInsideTheMetadataAreRefused) {
-  ExpectRefusedAfter([](Parts& parts) { parts.header["__metadata__"]["schedule"] = R"({"context":5,"chunk":4,"chunk":5,"threads":1})"; },
-                     "__metadata__.schedule: key \"chunk\" stands there twice");
+  ExpectRefusedAfter(
+      [](Parts& parts) { parts.header["__metadata__"]["schedule"] = R"({"context":5,"chunk":4,"chunk":5,"threads":1})"; },
+      "__metadata__.schedule: key \"chunk\" stands there twice");
 }
 
 TEST(TraceFile, SafetensorsFilesThatAreNoTraceAreRefused) {
   ExpectRefused(Join("{}", ""), "has no __metadata__: a safetensors file, but no trace");
   ExpectRefusedAfter([](Parts& parts) { parts.header.erase("__metadata__"); }, "has no __metadata__");
-  ExpectRefusedAfter([](Parts& parts) { parts.header["__metadata__"] = {{"format", "pt"}}; }, "__metadata__: field \"format_version\" is missing");
+  ExpectRefusedAfter(
+      [](Parts& parts) {
+        parts.header["__metadata__"] = {{"format", "pt"}};
+      },
+      "__metadata__: field \"format_version\" is missing");
 }
 
 TEST(TraceFile, OtherFormatsAndVersionsAreRefused) {
@@ -398,8 +419,10 @@ TEST(TraceFile, DamagedMetadataIsRefused) {
   with("sampling", "nonsense", "__metadata__.sampling: is not JSON from byte 2 on");
   with("plan", R"({"points":["8","0","final"],"states":"f16"})", "capture plan: point 0 is out of order");
   with("plan", R"({"points":["0","8","final"],"states":"q8"})", "\"q8\"");
-  for (const char* const key : {"format", "format_version", "model", "device", "schedule", "sampling", "plan", "n_prompt", "n_overflow"}) {
-    ExpectRefusedAfter([&](Parts& parts) { parts.header["__metadata__"].erase(key); }, "field \"" + std::string(key) + "\" is missing");
+  for (const char* const key :
+       {"format", "format_version", "model", "device", "schedule", "sampling", "plan", "n_prompt", "n_overflow"}) {
+    ExpectRefusedAfter([&](Parts& parts) { parts.header["__metadata__"].erase(key); },
+                       "field \"" + std::string(key) + "\" is missing");
   }
 }
 
@@ -408,7 +431,8 @@ TEST(TraceFile, LayersThatTheModelLacksAreRefused) {
   header.plan.points = {CapturePoint::Layer(9)};
   const TestFolder folder;
   TraceWriter(folder / "x", header, {5, 6}, 1).Finish(kSchedule, 0);
-  ExpectError([&] { TraceFile{folder / "x"}; }, ErrorKind::kInput, AllOf(StartsWith((folder / "x").string()), HasSubstr("layer 9 does not exist")));
+  ExpectError([&] { TraceFile{folder / "x"}; }, ErrorKind::kInput,
+              AllOf(StartsWith((folder / "x").string()), HasSubstr("layer 9 does not exist")));
 }
 
 TEST(TraceFile, TensorsOutsideTheDataSectionAreRefused) {
@@ -425,10 +449,16 @@ TEST(TraceFile, TensorsOutsideTheDataSectionAreRefused) {
 }
 
 TEST(TraceFile, OverlapsAreRefused) {
-  ExpectRefusedAfter([](Parts& parts) { parts.header["hidden_states.final"]["data_offsets"] = {44, 56}; },
-                     "begins at data offset 44, where 56 was expected; tensors overlap");
-  ExpectRefusedAfter([](Parts& parts) { parts.header["hidden_states.final"]["data_offsets"] = {52, 64}; },
-                     "tensor hidden_states.final: begins at data offset 52, where 56 was expected; tensors overlap");
+  ExpectRefusedAfter(
+      [](Parts& parts) {
+        parts.header["hidden_states.final"]["data_offsets"] = {44, 56};
+      },
+      "begins at data offset 44, where 56 was expected; tensors overlap");
+  ExpectRefusedAfter(
+      [](Parts& parts) {
+        parts.header["hidden_states.final"]["data_offsets"] = {52, 64};
+      },
+      "tensor hidden_states.final: begins at data offset 52, where 56 was expected; tensors overlap");
 }
 
 TEST(TraceFile, GapsAreRefused) {
@@ -451,8 +481,11 @@ TEST(TraceFile, UnknownAndMissingTensorsAreRefused) {
         parts.data += "more";
       },
       "unknown tensor extra");
-  ExpectRefusedAfter([](Parts& parts) { parts.header["empty"] = {{"dtype", "F32"}, {"shape", {0}}, {"data_offsets", {0, 0}}}; },
-                     "unknown tensor empty");
+  ExpectRefusedAfter(
+      [](Parts& parts) {
+        parts.header["empty"] = {{"dtype", "F32"}, {"shape", {0}}, {"data_offsets", {0, 0}}};
+      },
+      "unknown tensor empty");
   ExpectRefusedAfter(
       [](Parts& parts) {
         parts.header.erase("hidden_states.final");
@@ -481,8 +514,10 @@ TEST(TraceFile, OtherTypesAndShapesAreRefused) {
 }
 
 TEST(TraceFile, TokensOutsideTheVocabularyAreRefused) {
-  ExpectRefusedAfter([](Parts& parts) { parts.data.replace(4, 4, Integers({10})); }, "token 10 at position 1 is outside the vocabulary of 10");
-  ExpectRefusedAfter([](Parts& parts) { parts.data.replace(16, 4, Integers({0xffffffff})); }, "token -1 at position 4 is outside");
+  ExpectRefusedAfter([](Parts& parts) { parts.data.replace(4, 4, Integers({10})); },
+                     "token 10 at position 1 is outside the vocabulary of 10");
+  ExpectRefusedAfter([](Parts& parts) { parts.data.replace(16, 4, Integers({0xffffffff})); },
+                     "token -1 at position 4 is outside");
 }
 
 TEST(TraceFile, PositionsOutOfOrderOrOutsideTheOutputAreRefused) {

@@ -40,28 +40,6 @@ std::size_t ReadUpTo(int descriptor, std::span<std::byte> bytes, const std::func
   return done;
 }
 
-// Stops below kMaxJsonDepth: the CBOR reader calls itself for each level, so that a megabyte of opening brackets would exhaust its
-// stack.
-class DepthCheck final : public nlohmann::json_sax<Json> {
- public:
-  bool start_object(std::size_t) override { return ++depth_ <= kMaxJsonDepth; }
-  bool start_array(std::size_t) override { return ++depth_ <= kMaxJsonDepth; }
-  bool end_object() override { return --depth_ >= 0; }
-  bool end_array() override { return --depth_ >= 0; }
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(Json::number_integer_t) override { return true; }
-  bool number_unsigned(Json::number_unsigned_t) override { return true; }
-  bool number_float(Json::number_float_t, const std::string&) override { return true; }
-  bool string(std::string&) override { return true; }
-  bool binary(Json::binary_t&) override { return true; }
-  bool key(std::string&) override { return true; }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
-
- private:
-  int depth_ = 0;
-};
-
 // The bytes as text if that is what they are, to recognise a greeting printed by a login shell.
 std::string Printable(std::span<const std::byte> bytes) {
   std::string text;
@@ -71,6 +49,21 @@ std::string Printable(std::span<const std::byte> bytes) {
   }
   return text;
 }
+
+// Builds the value of a frame and gives up below kMaxJsonDepth: the CBOR reader calls itself for each level, so that a megabyte of
+// opening brackets would exhaust its stack. One pass over the bytes, since most frames are states.
+class ShallowBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
+ public:
+  explicit ShallowBuilder(Json& value) : json_sax_dom_parser(value, false) {}
+
+  bool start_object(std::size_t size) { return ++depth_ <= kMaxJsonDepth && json_sax_dom_parser::start_object(size); }
+  bool start_array(std::size_t size) { return ++depth_ <= kMaxJsonDepth && json_sax_dom_parser::start_array(size); }
+  bool end_object() { return --depth_ >= 0 && json_sax_dom_parser::end_object(); }
+  bool end_array() { return --depth_ >= 0 && json_sax_dom_parser::end_array(); }
+
+ private:
+  int depth_ = 0;
+};
 
 }  // namespace
 
@@ -102,11 +95,11 @@ std::optional<Json> ReadFrame(int descriptor, const std::function<void()>& wait)
     throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
   }
   Json message;
-  DepthCheck check;
+  ShallowBuilder builder(message);
   try {
-    if (Json::sax_parse(bytes, &check, Json::input_format_t::cbor)) message = Json::from_cbor(bytes);
+    if (!Json::sax_parse(bytes, &builder, Json::input_format_t::cbor)) message = nullptr;
   } catch (const nlohmann::json::exception&) {
-    // A list said to be longer than memory is: the message stays null, which is no map either.
+    message = nullptr;  // a list said to be longer than memory is
   }
   if (!message.is_object()) {
     throw Error(ErrorKind::kWorker, fmt::format("received a frame that is no CBOR map (\"{}...\")", Printable(std::as_bytes(std::span(bytes)).first(std::min<std::size_t>(length, 16)))));

@@ -1,10 +1,12 @@
 #include "worker/frame.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -38,7 +40,9 @@ class Pipe {
   int writing() const { return ends_[1]; }
   void CloseReading() { Close(ends_[0]); }
   void CloseWriting() { Close(ends_[1]); }
-  void Write(const std::string& bytes) const { ASSERT_EQ(::write(writing(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size())); }
+  void Write(const std::string& bytes) const {
+    ASSERT_EQ(::write(writing(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  }
 
  private:
   static void Close(int& end) {
@@ -69,7 +73,10 @@ TEST(Frame, RoundTripsThroughAPipe) {
   const Json messages[] = {
       Json::object(),
       {{"type", "hello"}},
-      {{"numbers", {0, -1, 1.5, ~std::uint64_t{0}}}, {"flag", true}, {"nothing", nullptr}, {"map", {{"rows", BytesToJson(bytes)}}}},
+      {{"numbers", {0, -1, 1.5, ~std::uint64_t{0}}},
+       {"flag", true},
+       {"nothing", nullptr},
+       {"map", {{"rows", BytesToJson(bytes)}}}},
   };
   Pipe pipe;
   for (const Json& message : messages) WriteFrame(pipe.writing(), message);
@@ -84,7 +91,9 @@ TEST(Frame, BytesOnTheStreamAreFrozen) {
   std::array<char, 64> bytes{};
   const ssize_t count = ::read(pipe.reading(), bytes.data(), bytes.size());
   // A map of one pair of strings (RFC 8949: a1, 64 "type", 66 "cancel").
-  EXPECT_EQ(std::string(bytes.data(), static_cast<std::size_t>(count)), std::string("\x0d\0\0\0\xa1\x64type\x66" "cancel", 17));
+  EXPECT_EQ(std::string(bytes.data(), static_cast<std::size_t>(count)), std::string("\x0d\0\0\0\xa1\x64type\x66"
+                                                                                    "cancel",
+                                                                                    17));
 }
 
 TEST(Frame, LargerThanThePipeRoundTrips) {
@@ -121,8 +130,9 @@ TEST(ReadFrame, LengthBeyondTheLimitFailsAtOnce) {
   for (const std::uint32_t length : {kMaxFrameBytes + 1, ~std::uint32_t{0}}) {
     Pipe pipe;
     pipe.Write(Prefix(length));
-    ExpectError([&] { ReadFrame(pipe.reading()); }, ErrorKind::kWorker,
-                AllOf(HasSubstr("a frame of " + std::to_string(length) + " bytes"), HasSubstr("more than the 268435456 allowed")));
+    ExpectError(
+        [&] { ReadFrame(pipe.reading()); }, ErrorKind::kWorker,
+        AllOf(HasSubstr("a frame of " + std::to_string(length) + " bytes"), HasSubstr("more than the 268435456 allowed")));
   }
 }
 
@@ -133,16 +143,17 @@ TEST(ReadFrame, GreetingOfALoginShellIsShown) {
 
 TEST(ReadFrame, ContentThatIsNoCborIsAnError) {
   // Cut short, two values, a reserved byte, a map that lacks its value, a key that is no string, a length beyond all memory.
-  for (const std::string& content : {std::string("\xa1\x61x"), std::string("\xa0\xa0"), std::string("\xa1\x61x\x1c"), std::string("\xa1"),
-                                     std::string("\xa1\x01\x01"), std::string("\xa1\x61x\x9b\x7f\xff\xff\xff\xff\xff\xff\xff"),
-                                     std::string("\xa1\x61x\x5b\x7f\xff\xff\xff\xff\xff\xff\xff"), std::string("\xbb\xff\xff\xff\xff\xff\xff\xff\xff")}) {
+  for (const std::string& content :
+       {std::string("\xa1\x61x"), std::string("\xa0\xa0"), std::string("\xa1\x61x\x1c"), std::string("\xa1"),
+        std::string("\xa1\x01\x01"), std::string("\xa1\x61x\x9b\x7f\xff\xff\xff\xff\xff\xff\xff"),
+        std::string("\xa1\x61x\x5b\x7f\xff\xff\xff\xff\xff\xff\xff"), std::string("\xbb\xff\xff\xff\xff\xff\xff\xff\xff")}) {
     ExpectUnreadable(Frame(content), HasSubstr("received a frame that is no CBOR map"));
   }
 }
 
 TEST(ReadFrame, ContentThatIsNoMapIsAnError) {
   ExpectUnreadable(Frame(""), "received a frame that is no CBOR map (\"...\")");
-  ExpectUnreadable(Frame("\x80"), HasSubstr("received a frame that is no CBOR map"));      // []
+  ExpectUnreadable(Frame("\x80"), HasSubstr("received a frame that is no CBOR map"));  // []
   ExpectUnreadable(Frame("\x65hello"), "received a frame that is no CBOR map (\"ehello...\")");
   ExpectUnreadable(Frame("a frame of plain text"), "received a frame that is no CBOR map (\"a frame of plain...\")");
 }

@@ -22,7 +22,8 @@ const GenerateRequest kGenerate = {.prompt = "Say \"hi\".\n",
                                    .schedule = {.chunk = 256, .threads = 3}};
 const GenerateResult kGenerated = {
     .schedule = {.context = 1300, .chunk = 256, .threads = 3}, .n_overflow = 5, .prefill_seconds = 0.25, .decode_seconds = 60.5};
-const PrefillRequest kPrefill = {.tokens = {0, 1, 49151}, .first_position = 2, .plan = kPlan, .schedule = {.chunk = 256, .threads = 3}};
+const PrefillRequest kPrefill = {
+    .tokens = {0, 1, 49151}, .first_position = 2, .plan = kPlan, .schedule = {.chunk = 256, .threads = 3}};
 const PrefillResult kPrefilled = {.schedule = {.context = 3, .chunk = 256, .threads = 3}, .n_overflow = 5, .seconds = 1.25};
 
 // As it arrives on the other side.

@@ -209,8 +209,6 @@ class Server {
     if (request.output_tokens < 1) throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense", request.output_tokens));
     const std::vector<Token> prompt = model.Tokenize(request.raw ? request.prompt : model.ApplyChatTemplate(request.prompt));
     if (prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
-    WriteFrame(output_, {{"type", "prompt"}, {"tokens", prompt}});
-
     const int n_prompt = static_cast<int>(prompt.size());
     GenerateResult result;
     result.schedule = Complete(request.schedule, n_prompt + request.output_tokens);
@@ -218,6 +216,8 @@ class Server {
     Session session(model, result.schedule,
                     {.plan = request.plan, .first_position = n_prompt, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }},
                     inbox_.cancel());
+    // Sent once nothing stands in the way of the request: it is what the client takes for its acceptance.
+    WriteFrame(output_, {{"type", "prompt"}, {"tokens", prompt}});
     auto start = Clock::now();
     session.Prefill(prompt, true);
     result.prefill_seconds = SecondsSince(start);

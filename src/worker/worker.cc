@@ -179,7 +179,7 @@ void Worker::ThrowReported(const Json& message) {
   } catch (const Error& error) {
     Fail(error.what());
   }
-  throw Error(kind, std::move(text)).Within(fmt::format("device {}", command_.name));
+  throw Error(kind, std::move(text)).Within(fmt::format("worker {}", command_.name));
 }
 
 Json Worker::Receive(std::optional<Clock::time_point> deadline) {

@@ -1,34 +1,35 @@
 #include "worker/worker.h"
 
-#include <csignal>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <chrono>
-#include <fstream>
-#include <iterator>
+#include <csignal>
+#include <filesystem>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "base/file.h"
 #include "base/test_support.h"
 #include "worker/frame.h"
 
 namespace verillm {
 namespace {
 
+using std::chrono::seconds;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
-using std::chrono::seconds;
 
-const DeviceIdentity kDevice = {.name = "cpu", .backend = "CPU", .description = "a CPU", .features = {"AVX2"}, .engine = "e", .memory_total = 1};
+const DeviceIdentity kDevice = {
+    .name = "cpu", .backend = "CPU", .description = "a CPU", .features = {"AVX2"}, .engine = "e", .memory_total = 1};
 const ModelIdentity kModel = {.name = "m",
                               .digest = "d",
                               .architecture = "llama",
@@ -37,6 +38,9 @@ const ModelIdentity kModel = {.name = "m",
                               .width = 2,
                               .n_vocab = 10,
                               .vocabulary_digest = "v"};
+
+// Reads the hello, which has 16 bytes, and the beginning of a request, so that a script does not end before it is talked to.
+const std::string kAwaitRequest = "dd bs=1 count=20 of=/dev/null 2> /dev/null; ";
 
 constexpr Schedule kSchedule = {.context = 5, .chunk = 4, .threads = 1};
 
@@ -50,7 +54,9 @@ class WorkerTest : public testing::Test {
   WorkerTest() { std::signal(SIGPIPE, SIG_IGN); }
   ~WorkerTest() override { std::signal(SIGPIPE, SIG_DFL); }
 
-  static WorkerCommand Script(const std::string& script) { return {.name = "fake", .command = {"sh", "-c", script, "sh"}, .device = "cpu"}; }
+  static WorkerCommand Script(const std::string& script) {
+    return {.name = "fake", .command = {"sh", "-c", script, "sh"}, .device = "cpu"};
+  }
 
   // Says these messages, then runs `then`. What it is told is in the file "requests" when it has read its input to the end.
   WorkerCommand Saying(const std::vector<Json>& messages, const std::string& then = "cat > \"$0.requests\"") {
@@ -99,7 +105,8 @@ TEST_F(WorkerTest, CommandThatIsNotFoundIsAWorkerError) {
 
 TEST_F(WorkerTest, OneThatDiesLeavesItsLastWords) {
   ExpectNoWorker(Script("dd bs=1 count=1 2> /dev/null > /dev/null; echo out of memory >&2; exit 7"), ErrorKind::kWorker,
-                 AllOf(StartsWith("worker fake died: it exited with 7 (command: sh -c "), EndsWith("--device cpu); its last words:\nout of memory")));
+                 AllOf(StartsWith("worker fake died: it exited with 7 (command: sh -c "),
+                       EndsWith("--device cpu); its last words:\nout of memory")));
   ExpectNoWorker(Script("kill -9 $$"), ErrorKind::kWorker,
                  AllOf(HasSubstr("worker fake died: it was killed by signal 9 (Killed)"), Not(HasSubstr("last words"))));
 }
@@ -119,8 +126,9 @@ TEST_F(WorkerTest, OneThatStopsInsideAFrameDoesNotAnswer) {
 }
 
 TEST_F(WorkerTest, OtherProtocolVersionIsNamed) {
-  ExpectNoWorker(Saying({Hello(kProtocolVersion + 1)}), ErrorKind::kWorker,
-                 HasSubstr("worker fake speaks protocol version 2, this verillm speaks 1: install the same version on both sides"));
+  ExpectNoWorker(
+      Saying({Hello(kProtocolVersion + 1)}), ErrorKind::kWorker,
+      HasSubstr("worker fake speaks protocol version 2, this verillm speaks 1: install the same version on both sides"));
   ExpectNoWorker(Saying({{{"type", "done"}}}), ErrorKind::kWorker, HasSubstr("speaks protocol version 0"));
 }
 
@@ -136,28 +144,37 @@ TEST_F(WorkerTest, GarbageIsShown) {
                  AllOf(HasSubstr("(its first four: \"Welc\")"), HasSubstr("does something else write to this stream?")));
   ExpectNoWorker(Script("printf '\\005\\000\\000\\000plain'; exec sleep 3600"), ErrorKind::kWorker,
                  HasSubstr("worker fake received a frame that is no CBOR map (\"plain...\")"));
-  ExpectNoWorker(Script("printf '\\005\\000\\000\\000pl'"), ErrorKind::kWorker, HasSubstr("worker fake the stream ends inside a frame"));
+  ExpectNoWorker(Script("printf '\\005\\000\\000\\000pl'; exec 1>&-; cat > /dev/null"), ErrorKind::kWorker,
+                 HasSubstr("worker fake the stream ends inside a frame"));
 }
 
 TEST_F(WorkerTest, FrameOfFourGibibytesIsRefused) {
-  ExpectNoWorker(Script("printf '\\377\\377\\377\\377'; exec sleep 3600"), ErrorKind::kWorker, HasSubstr("received a frame of 4294967295 bytes"));
+  ExpectNoWorker(Script("printf '\\377\\377\\377\\377'; exec sleep 3600"), ErrorKind::kWorker,
+                 HasSubstr("received a frame of 4294967295 bytes"));
 }
 
 TEST_F(WorkerTest, MessagesThatAreNoEventsAreItsFailure) {
   ExpectNoWorker(Saying({{{"colour", "blue"}}}), ErrorKind::kWorker, HasSubstr("worker fake sent a message without a type"));
   ExpectNoWorker(Saying({{{"type", 1}}}), ErrorKind::kWorker, HasSubstr("worker fake sent a message without a type"));
-  ExpectNoWorker(Saying({{{"type", "weather"}}}), ErrorKind::kWorker, HasSubstr("worker fake sent an unknown message \"weather\""));
+  ExpectNoWorker(Saying({{{"type", "weather"}}}), ErrorKind::kWorker,
+                 HasSubstr("worker fake sent an unknown message \"weather\""));
   ExpectNoWorker(Saying({{{"type", "rows"}, {"states", 1}}}), ErrorKind::kWorker, HasSubstr("states are no map"));
-  ExpectNoWorker(Saying({{{"type", "rows"}, {"states", {{"0", "text"}}}}}), ErrorKind::kWorker, HasSubstr("where a byte string belongs"));
-  ExpectNoWorker(Saying({{{"type", "rows"}, {"states", {{"top", Bytes("")}}}}}), ErrorKind::kWorker, HasSubstr("\"top\" is no capture point"));
-  ExpectNoWorker(Saying({{{"type", "tokens"}, {"text", Bytes("")}, {"tokens", {1.5}}}}), ErrorKind::kWorker, HasSubstr("field \"tokens\" is [1.5]"));
-  ExpectNoWorker(Saying({{{"type", "prompt"}, {"tokens", {1}}, {"colour", 1}}}), ErrorKind::kWorker, HasSubstr("unknown field \"colour\""));
+  ExpectNoWorker(Saying({{{"type", "rows"}, {"states", {{"0", "text"}}}}}), ErrorKind::kWorker,
+                 HasSubstr("where a byte string belongs"));
+  ExpectNoWorker(Saying({{{"type", "rows"}, {"states", {{"top", Bytes("")}}}}}), ErrorKind::kWorker,
+                 HasSubstr("\"top\" is no capture point"));
+  ExpectNoWorker(Saying({{{"type", "tokens"}, {"text", Bytes("")}, {"tokens", {1.5}}}}), ErrorKind::kWorker,
+                 HasSubstr("field \"tokens\" is [1.5]"));
+  ExpectNoWorker(Saying({{{"type", "prompt"}, {"tokens", {1}}, {"colour", 1}}}), ErrorKind::kWorker,
+                 HasSubstr("unknown field \"colour\""));
 }
 
 TEST_F(WorkerTest, ReportedErrorsKeepTheirKind) {
-  const std::pair<const char*, ErrorKind> kinds[] = {{"usage", ErrorKind::kUsage}, {"input", ErrorKind::kInput}, {"io", ErrorKind::kIo}, {"worker", ErrorKind::kWorker}};
+  const std::pair<const char*, ErrorKind> kinds[] = {
+      {"usage", ErrorKind::kUsage}, {"input", ErrorKind::kInput}, {"io", ErrorKind::kIo}, {"worker", ErrorKind::kWorker}};
   for (const auto& [name, kind] : kinds) {
-    ExpectNoWorker(Saying({{{"type", "error"}, {"kind", name}, {"message", "no such device"}}}), kind, "device fake: no such device");
+    ExpectNoWorker(Saying({{{"type", "error"}, {"kind", name}, {"message", "no such device"}}}), kind,
+                   "worker fake: no such device");
   }
 }
 
@@ -168,29 +185,34 @@ TEST_F(WorkerTest, ErrorRepliesThatAreDamagedAreItsFailure) {
 }
 
 TEST_F(WorkerTest, IsUsableAfterAReportedError) {
-  Worker worker(Saying({Hello(), {{"type", "error"}, {"kind", "input"}, {"message", "no model"}}, {{"type", "done"}, {"model", ToJson(kModel)}}}), cancel_);
-  ExpectError([&] { worker.Load({}); }, ErrorKind::kInput, "device fake: no model");
+  Worker worker(Saying({Hello(),
+                        {{"type", "error"}, {"kind", "input"}, {"message", "no model"}},
+                        {{"type", "done"}, {"model", ToJson(kModel)}}}),
+                cancel_);
+  ExpectError([&] { worker.Load({}); }, ErrorKind::kInput, "worker fake: no model");
   EXPECT_EQ(worker.Load({}), kModel);
 }
 
 TEST_F(WorkerTest, SendsRequestsAsTheyAre) {
-  const GenerateRequest generate = {.prompt = "\xff", .raw = false, .sampling = {}, .output_tokens = 2, .plan = {}, .schedule = {}};
+  const GenerateRequest generate = {
+      .prompt = "\xff", .raw = false, .sampling = {}, .output_tokens = 2, .plan = {}, .schedule = {}};
   const PrefillRequest prefill = {.tokens = {1, 2}, .first_position = 1, .plan = {}, .schedule = {}};
   {
-    Worker worker(Saying({Hello(),
-                          {{"type", "done"}, {"model", ToJson(kModel)}},
-                          ToJson(GenerateResult{.schedule = kSchedule, .n_overflow = 3, .prefill_seconds = 1, .decode_seconds = 2}),
-                          ToJson(PrefillResult{.schedule = kSchedule, .n_overflow = 4, .seconds = 5}),
-                          {{"type", "done"}, {"text", Bytes("\xffok")}}}),
-                  cancel_);
+    Worker worker(
+        Saying({Hello(),
+                {{"type", "done"}, {"model", ToJson(kModel)}},
+                ToJson(GenerateResult{.schedule = kSchedule, .n_overflow = 3, .prefill_seconds = 1, .decode_seconds = 2}),
+                ToJson(PrefillResult{.schedule = kSchedule, .n_overflow = 4, .seconds = 5}),
+                {{"type", "done"}, {"text", Bytes("\xffok")}}}),
+        cancel_);
     EXPECT_EQ(worker.Load({.digest = "d", .file_bytes = 9}), kModel);
     EXPECT_EQ(worker.Generate(generate, {}).n_overflow, 3u);
     EXPECT_EQ(worker.Prefill(prefill, {}).seconds, 5);
     const std::vector<Token> tokens = {3, 4};
     EXPECT_EQ(worker.Detokenize(tokens), "\xffok");
   }
-  EXPECT_THAT(Requests(), ElementsAre(Json{{"type", "hello"}}, ToJson(ModelReference{.digest = "d", .file_bytes = 9}), ToJson(generate), ToJson(prefill),
-                                      Json{{"type", "detokenize"}, {"tokens", {3, 4}}}));
+  EXPECT_THAT(Requests(), ElementsAre(Json{{"type", "hello"}}, ToJson(ModelReference{.digest = "d", .file_bytes = 9}),
+                                      ToJson(generate), ToJson(prefill), Json{{"type", "detokenize"}, {"tokens", {3, 4}}}));
 }
 
 const std::vector<Json>& Events() {
@@ -211,13 +233,14 @@ TEST_F(WorkerTest, HandsOnEventsInOrder) {
   std::vector<std::string> heard;
   const WorkerEvents events = {
       .prompt = [&](std::span<const Token> tokens) { heard.push_back("prompt of " + std::to_string(tokens.size())); },
-      .rows = [&](CapturePoint point, std::span<const std::byte> rows) {
-        heard.push_back(point.Name() + "=" + std::string(reinterpret_cast<const char*>(rows.data()), rows.size()));
-      },
-      .tokens = [&](std::span<const Token> tokens, std::string_view text) { heard.push_back(std::to_string(tokens[0]) + "=" + std::string(text)); },
-      .progress = [&](std::string_view phase, double done, double total) {
-        heard.push_back(std::string(phase) + " " + std::to_string(done / total));
-      }};
+      .rows =
+          [&](CapturePoint point, std::span<const std::byte> rows) {
+            heard.push_back(point.Name() + "=" + std::string(reinterpret_cast<const char*>(rows.data()), rows.size()));
+          },
+      .tokens = [&](std::span<const Token> tokens,
+                    std::string_view text) { heard.push_back(std::to_string(tokens[0]) + "=" + std::string(text)); },
+      .progress = [&](std::string_view phase, double done,
+                      double total) { heard.push_back(std::string(phase) + " " + std::to_string(done / total)); }};
   worker.Prefill({}, events);
   EXPECT_THAT(heard, ElementsAre("prompt of 2", "prefill 0.800000", "0=ab", "final=cd", "3=\xe4"));
 }
@@ -236,7 +259,8 @@ TEST_F(WorkerTest, HandlerThatThrowsPassesThroughAndEndsTheWorker) {
 }
 
 TEST_F(WorkerTest, DeathInsideAReplyIsAnError) {
-  Worker worker(Saying({Hello(), {{"type", "prompt"}, {"tokens", {1}}}}, "echo segmentation fault >&2; exit 139"), cancel_);
+  Worker worker(Saying({Hello(), {{"type", "prompt"}, {"tokens", {1}}}}, kAwaitRequest + "echo segmentation fault >&2; exit 139"),
+                cancel_);
   ExpectError([&] { worker.Prefill({}, {}); }, ErrorKind::kWorker,
               AllOf(HasSubstr("worker fake died: it exited with 139"), EndsWith("its last words:\nsegmentation fault")));
 }
@@ -259,9 +283,11 @@ TEST_F(WorkerTest, CancelIsSentAndTheReplyAwaited) {
   const auto start = std::chrono::steady_clock::now();
   {
     // Answers once it was asked to cancel. (A command in the background has no standard input of its own, hence the copy.)
-    Worker worker(Saying({Hello()}, "exec 3<&0; cat <&3 > \"$0.requests\" & until grep -q cancel \"$0.requests\"; do sleep 0.02; done; cat '" +
-                                        error.string() + "'; wait"),
-                  cancel_);
+    Worker worker(
+        Saying({Hello()},
+               "exec 3<&0; cat <&3 > \"$0.requests\" & until grep -q cancel \"$0.requests\"; do sleep 0.02; done; cat '" +
+                   error.string() + "'; wait"),
+        cancel_);
     std::thread interrupter([&] { cancel_ = true; });
     ExpectError([&] { worker.Prefill({}, {}); }, ErrorKind::kCancelled, "cancelled");
     interrupter.join();
@@ -283,7 +309,7 @@ TEST_F(WorkerTest, EventsBetweenCancelAndReplyAreDropped) {
 }
 
 TEST_F(WorkerTest, DeathAfterCancelIsACancellation) {
-  Worker worker(Saying({Hello(), {{"type", "prompt"}, {"tokens", {1}}}}, "exit 1"), cancel_);
+  Worker worker(Saying({Hello(), {{"type", "prompt"}, {"tokens", {1}}}}, kAwaitRequest + "exit 1"), cancel_);
   WorkerEvents events;
   events.prompt = [&](std::span<const Token>) { cancel_ = true; };
   ExpectError([&] { worker.Prefill({}, events); }, ErrorKind::kCancelled, "cancelled");
@@ -295,7 +321,8 @@ TEST(LocalWorker, IsThisProgramWithTheModelFolders) {
   EXPECT_EQ(command.device, "cpu:haswell");
   ASSERT_EQ(command.command.size(), 6u);
   EXPECT_TRUE(std::filesystem::exists(command.command[0])) << command.command[0];
-  EXPECT_THAT(std::vector<std::string>(command.command.begin() + 1, command.command.end()), ElementsAre("worker", "--models", "/a", "--models", "b c"));
+  EXPECT_THAT(std::vector<std::string>(command.command.begin() + 1, command.command.end()),
+              ElementsAre("worker", "--models", "/a", "--models", "b c"));
 }
 
 }  // namespace
