@@ -4,7 +4,8 @@
 //   recording      generation by a worker with the default capture plan, states written to a trace, against llama.cpp generating the
 //                  same tokens with the same sampler: decode time
 //   verification   one prefill by a worker with comparison of all states (full plan; plan ending at layer 24) against llama.cpp's
-//                  prefill of the same tokens, logits of the last one only: from making the context to the last result
+//                  prefill of the same tokens, logits of the last one only; from request to verdict's statistics, both in contexts that
+//                  have been used before
 //
 //   benchmark_generation_and_verification MODEL.gguf [DEVICE] [PROMPT TOKENS] [OUTPUT TOKENS] [ROUNDS]
 #include <fmt/format.h>
@@ -57,6 +58,8 @@ class PlainContext {
     if (!context_) throw Error(ErrorKind::kWorker, "llama.cpp cannot make a context");
   }
 
+  void Clear() { llama_memory_clear(llama_get_memory(context_.get()), true); }
+
   void Append(std::vector<Token> tokens) {
     for (std::size_t done = 0; done < tokens.size(); done += kChunk) {
       const int n = static_cast<int>(std::min<std::size_t>(kChunk, tokens.size() - done));
@@ -107,14 +110,17 @@ int Run(int argc, char** argv) {
                                 .schedule = {.chunk = kChunk, .threads = 0}};
   const fs::path folder = fs::temp_directory_path() / fmt::format("verillm-benchmark-{}", ::getpid());
   std::vector<double> recorded, generated, verified_full, verified_24, prefilled_full, prefilled_24;
+  std::unique_ptr<PlainContext> plain;
   for (int round = 0; round < n_rounds; ++round) {
     const InferenceRecord record = RecordInference(worker, identity, request, folder);
     recorded.push_back(record.decode_seconds);
 
     const TraceFile trace(FilesIn(folder).trace);
     const std::vector<Token> tokens(trace.tokens().begin(), trace.tokens().end());
+    if (!plain) plain = std::make_unique<PlainContext>(model, static_cast<int>(tokens.size()));
+    PlainContext& context = *plain;
     {
-      PlainContext context(model, static_cast<int>(tokens.size()));
+      context.Clear();
       context.Append({tokens.begin(), tokens.begin() + record.n_prompt});
       const auto start = Clock::now();
       for (int position = record.n_prompt; position < static_cast<int>(tokens.size()); ++position) {
@@ -126,7 +132,7 @@ int Run(int argc, char** argv) {
     }
     const auto prefill = [&] {
       const auto start = Clock::now();
-      PlainContext context(model, static_cast<int>(tokens.size()));
+      context.Clear();
       context.Append(tokens);
       return SecondsSince(start);
     };

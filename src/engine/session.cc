@@ -20,7 +20,13 @@ namespace verillm {
 // wanted; a wanted node ends a stretch of the graph and is shown when that stretch is computed.
 class Session::Recorder {
  public:
-  Recorder(Recording recording, int n_layer, int width) : recording_(std::move(recording)), width_(static_cast<std::size_t>(width)) {
+  Recorder(int n_layer, int width) : n_layer_(n_layer), width_(static_cast<std::size_t>(width)) {}
+
+  // From now on records this.
+  void Record(Recording recording) {
+    recording_ = std::move(recording);
+    points_.clear();
+    needs_outputs_ = false;
     for (const CapturePoint point : recording_.plan.points) {
       if (point.is_final()) {
         points_.emplace("result_norm", point);
@@ -32,7 +38,7 @@ class Session::Recorder {
         for (const char* name : {"embd", "inp_embd", "inp_scaled"}) points_.emplace(name, point);
       }
       // llama.cpp computes the end of the last block, and what follows it, only for positions whose output was asked for.
-      needs_outputs_ |= point.is_final() || point.layer() == n_layer;
+      needs_outputs_ |= point.is_final() || point.layer() == n_layer_;
     }
   }
 
@@ -127,6 +133,7 @@ class Session::Recorder {
 
   Recording recording_;
   std::map<std::string, CapturePoint, std::less<>> points_;
+  int n_layer_;
   std::size_t width_;
   bool needs_outputs_ = false;
 
@@ -145,7 +152,7 @@ class Session::Recorder {
 void Session::Free::operator()(llama_context* context) const { llama_free(context); }
 
 Session::Session(const Model& model, const Schedule& schedule, Recording recording, const std::atomic<bool>& cancel)
-    : model_(model), cancel_(cancel), chunk_(schedule.chunk), n_context_(schedule.context) {
+    : model_(model), cancel_(cancel), schedule_(schedule) {
   CheckPlan(recording.plan, model.identity().n_layer);
   if (schedule.chunk < 1 || schedule.threads < 1 || schedule.context < 1) {
     throw Error(ErrorKind::kUsage, fmt::format("a schedule of {} positions, chunks of {} and {} threads makes no sense", schedule.context,
@@ -155,8 +162,8 @@ Session::Session(const Model& model, const Schedule& schedule, Recording recordi
     throw Error(ErrorKind::kUsage, fmt::format("prompt and output of {} tokens are longer than the model's context of {}: shorten the prompt or ask for fewer output tokens",
                                                schedule.context, model.n_context()));
   }
-  const bool records = !recording.plan.points.empty();
-  recorder_ = std::make_unique<Recorder>(std::move(recording), model.identity().n_layer, model.identity().width);
+  recorder_ = std::make_unique<Recorder>(model.identity().n_layer, model.identity().width);
+  recorder_->Record(std::move(recording));
 
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<std::uint32_t>(schedule.context);
@@ -164,19 +171,30 @@ Session::Session(const Model& model, const Schedule& schedule, Recording recordi
   params.n_ubatch = params.n_batch;
   params.n_threads = schedule.threads;
   params.n_threads_batch = schedule.threads;
-  if (records) {
-    params.cb_eval = Recorder::Callback;
-    params.cb_eval_user_data = recorder_.get();
-  }
+  params.cb_eval = Recorder::Callback;
+  params.cb_eval_user_data = recorder_.get();
   context_.reset(llama_init_from_model(model.get(), params));
   if (!context_) throw Error(ErrorKind::kWorker, fmt::format("no memory for a context of {} positions", schedule.context));
 }
 
 Session::~Session() = default;
 
+void Session::Restart(Recording recording) {
+  CheckPlan(recording.plan, model_.identity().n_layer);
+  recorder_->Record(std::move(recording));
+  // The values are cleared too: attention multiplies what it masks by zero, and a NaN left behind would survive that.
+  llama_memory_clear(llama_get_memory(context_.get()), true);
+  n_tokens_ = 0;
+  logits_row_ = -1;
+}
+
+bool Session::Serves(const Schedule& schedule) const {
+  return schedule.context <= schedule_.context && schedule.chunk == schedule_.chunk && schedule.threads == schedule_.threads;
+}
+
 void Session::Prefill(std::span<const Token> tokens, bool want_logits, const std::function<void(int)>& progress) {
   for (std::size_t done = 0; done < tokens.size();) {
-    const std::size_t n = std::min(tokens.size() - done, static_cast<std::size_t>(chunk_));
+    const std::size_t n = std::min(tokens.size() - done, static_cast<std::size_t>(schedule_.chunk));
     // Where logits are wanted in the end, all passes have to fill the key and value caches of all blocks.
     Decode(tokens.subspan(done, n), want_logits && done + n == tokens.size(), !want_logits);
     done += n;
@@ -189,8 +207,8 @@ void Session::Step(Token token) { Decode({&token, 1}, true, false); }
 void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_early) {
   if (cancel_) throw Error(ErrorKind::kCancelled, "cancelled");
   const int n = static_cast<int>(tokens.size());
-  if (n_tokens_ + n > n_context_) {
-    throw Error(ErrorKind::kUsage, fmt::format("{} tokens do not fit into a context of {}", n_tokens_ + n, n_context_));
+  if (n_tokens_ + n > schedule_.context) {
+    throw Error(ErrorKind::kUsage, fmt::format("{} tokens do not fit into a context of {}", n_tokens_ + n, schedule_.context));
   }
   std::vector<Token> token_ids(tokens.begin(), tokens.end());
   std::vector<llama_pos> positions(tokens.size());

@@ -299,6 +299,43 @@ TEST(Session, LogitsAfterSeveralChunksAreRightWhateverThePlan) {
   }
 }
 
+TEST(Session, RestartedGivesTheSameBitsAsANewOne) {
+  const LoadedModel loaded;
+  std::vector<Token> other = TestTokens();
+  std::reverse(other.begin(), other.end());
+  Rows rows;
+  Session session(*loaded.model, ScheduleOf(512), RecordInto(rows, FullPlan(), 0), kNeverCancelled);
+  session.Prefill(other, true);
+  for (const int first_position : {0, 5}) {
+    rows.clear();
+    session.Restart(RecordInto(rows, FullPlan(), first_position));
+    EXPECT_EQ(session.n_tokens(), 0);
+    ExpectError([&] { session.logits(); }, ErrorKind::kWorker, HasSubstr("no logits"));
+    session.Prefill(TestTokens(), true);
+    EXPECT_EQ(rows, Prefill(*loaded.model, FullPlan(), 512, first_position, true));
+  }
+  const CapturePlan too_deep = {.points = {CapturePoint::Layer(TinyModel::kLayers + 1)}, .type = StateType::kF32};
+  ExpectError([&] { session.Restart(RecordInto(rows, too_deep, 0)); }, ErrorKind::kUsage, HasSubstr("does not exist"));
+}
+
+TEST(Session, ServesSequencesThatFitItsSchedule) {
+  const LoadedModel loaded;
+  const Schedule schedule = ScheduleOf(512);
+  const Session session(*loaded.model, schedule, {}, kNeverCancelled);
+  EXPECT_TRUE(session.Serves(schedule));
+  Schedule other = schedule;
+  --other.context;
+  EXPECT_TRUE(session.Serves(other));
+  other.context += 2;
+  EXPECT_FALSE(session.Serves(other));
+  other = schedule;
+  ++other.chunk;
+  EXPECT_FALSE(session.Serves(other));
+  other = schedule;
+  ++other.threads;
+  EXPECT_FALSE(session.Serves(other));
+}
+
 TEST(Session, LogitsThatWereNotAskedForAreAnError) {
   const LoadedModel loaded;
   Session session(*loaded.model, ScheduleOf(512), {}, kNeverCancelled);

@@ -191,6 +191,7 @@ class Server {
   Json Load(const ModelReference& reference) {
     if (!device_) device_ = Device::Open(options_.device);
     if (!model_ || model_->identity().digest != reference.digest) {
+      session_.reset();
       model_.reset();
       const auto path = FindModel(options_.model_folders, reference, [&](std::uint64_t done, std::uint64_t total) {
         SendProgress("hashing", static_cast<double>(done), static_cast<double>(total));
@@ -213,9 +214,8 @@ class Server {
     GenerateResult result;
     result.schedule = Complete(request.schedule, n_prompt + request.output_tokens);
     RowSender sender(output_, request.plan.type);
-    Session session(model, result.schedule,
-                    {.plan = request.plan, .first_position = n_prompt, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }},
-                    inbox_.cancel());
+    Session& session =
+        SessionFor(result.schedule, {.plan = request.plan, .first_position = n_prompt, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }});
     // Sent once nothing stands in the way of the request: it is what the client takes for its acceptance.
     WriteFrame(output_, {{"type", "prompt"}, {"tokens", prompt}});
     auto start = Clock::now();
@@ -250,9 +250,8 @@ class Server {
     PrefillResult result;
     result.schedule = Complete(request.schedule, n_tokens);
     RowSender sender(output_, request.plan.type);
-    Session session(model, result.schedule,
-                    {.plan = request.plan, .first_position = request.first_position, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }},
-                    inbox_.cancel());
+    Session& session = SessionFor(
+        result.schedule, {.plan = request.plan, .first_position = request.first_position, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }});
     const auto start = Clock::now();
     session.Prefill(request.tokens, false, [&](int done) {
       sender.Send();
@@ -277,6 +276,17 @@ class Server {
     return *model_;
   }
 
+  // A session for a request, in the memory of the last one where it is large enough. Its sink lives as long as the request.
+  Session& SessionFor(const Schedule& schedule, Recording recording) {
+    if (session_ && session_->Serves(schedule)) {
+      session_->Restart(std::move(recording));
+    } else {
+      session_.reset();
+      session_ = std::make_unique<Session>(LoadedModel(), schedule, std::move(recording), inbox_.cancel());
+    }
+    return *session_;
+  }
+
   Schedule Complete(const ScheduleRequest& request, int n_tokens) const {
     const int n_cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     return {.context = n_tokens,
@@ -293,6 +303,7 @@ class Server {
   Inbox inbox_;
   std::optional<Device> device_;
   std::unique_ptr<Model> model_;
+  std::unique_ptr<Session> session_;  // of model_
 };
 
 }  // namespace
