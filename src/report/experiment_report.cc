@@ -191,6 +191,7 @@ Json ExperimentReport(const fs::path& folder) {
            {"aggregate", aggregate},
            {"baseline_accept_rate", Mean(summary, [](const Json& t) { return t.at("baseline").at("statistics").at("summary").at("accept_rate").get<double>(); })},
            {"per_capture_point", summary.at("trials").at(0).at("verifiers").at(0).at("policies").at("paper").at("per_capture_point")},
+           {"n_layer", context.at("model").at("n_layer")},
            {"prover", context.at("prover").at("device")}});
 
       const std::string direction = fmt::format("{} to {}", summary.at("inference_device").get<std::string>(), summary.at("verification_device").get<std::string>());
@@ -257,6 +258,12 @@ void PrintExperimentReport(const Json& report, std::ostream& out) {
              "The published overhead of 0.01 % cannot be compared: that code generates without a key-value cache, two full passes a token, so its\n"
              "inference time grows with the square of the length. Ours is against generation with a cache.\n");
 
+  // Some descriptions of the published experiments list layers 0, 8, 16, 24, 32 for every model.
+  constexpr int kDescribedLayer = 32;
+  const int n_layer = directions.at(0).at("n_layer").get<int>();
+  if (n_layer < kDescribedLayer) {
+    fmt::print(out, "\nThe model has {} blocks, so there is no layer {}; `final` is the state after its last norm.\n", n_layer, kDescribedLayer);
+  }
   fmt::print(out, "\nPer capture point, first trial (paper's statistics, pooled over positions):\n");
   for (const Json& d : directions) {
     fmt::print(out, "\n{} to {}\n", d.at("inference_device").get<std::string>(), d.at("verification_device").get<std::string>());

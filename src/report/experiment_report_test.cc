@@ -128,7 +128,7 @@ void WriteDirection(const TestFolder& folder, int scenario, const std::string& f
        {{"prompt_length", 300}, {"generated_length", 1000}, {"timing", {{"tokens_per_second", 8.0}, {"total_time", 125.0}}}}},
       {"verifiers", {verification(cross)}},
       {"baseline", verification(baseline)},
-      {"context", {{"prover", {{"device", {{"name", from}}}}}}}};
+      {"context", {{"model", {{"n_layer", 30}}}, {"prover", {{"device", {{"name", from}}}}}}}};
   const Json summary = {{"experiment", "exp2"},
                         {"scenario", scenario},
                         {"model", "m"},
