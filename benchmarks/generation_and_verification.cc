@@ -1,11 +1,12 @@
-// What recording costs a prover and what verification costs a verifier, each against plain llama.cpp doing the same work in the same
-// run. Rounds alternate between the contenders, and medians of the rounds' ratios are printed:
+// What recording costs a prover and what verification costs a verifier, each against plain llama.cpp doing the same work in the
+// same run. Rounds alternate between the contenders, and medians of the rounds' ratios are printed:
 //
-//   recording      generation by a worker with the default capture plan, states written to a trace, against llama.cpp generating the
+//   recording      generation by a worker with the default capture plan, states written to a trace, against llama.cpp generating
+//   the
 //                  same tokens with the same sampler: decode time
 //   verification   one prefill by a worker with comparison of all states (full plan; plan ending at layer 24) against llama.cpp's
-//                  prefill of the same tokens, logits of the last one only; from request to verdict's statistics, both in contexts that
-//                  have been used before
+//                  prefill of the same tokens, logits of the last one only; from request to verdict's statistics, both in
+//                  contexts that have been used before
 //
 //   benchmark_generation_and_verification MODEL.gguf [DEVICE] [PROMPT TOKENS] [OUTPUT TOKENS] [ROUNDS]
 #include <fmt/format.h>
@@ -63,7 +64,8 @@ class PlainContext {
   void Append(std::vector<Token> tokens) {
     for (std::size_t done = 0; done < tokens.size(); done += kChunk) {
       const int n = static_cast<int>(std::min<std::size_t>(kChunk, tokens.size() - done));
-      if (llama_decode(context_.get(), llama_batch_get_one(tokens.data() + done, n)) != 0) throw Error(ErrorKind::kWorker, "llama_decode failed");
+      if (llama_decode(context_.get(), llama_batch_get_one(tokens.data() + done, n)) != 0)
+        throw Error(ErrorKind::kWorker, "llama_decode failed");
     }
     llama_synchronize(context_.get());
   }
@@ -80,12 +82,15 @@ class PlainContext {
 void Report(const char* what, const std::vector<double>& ours, const std::vector<double>& plain) {
   std::vector<double> ratios;
   for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / plain[i]);
-  fmt::print("{:<28} {:8.3f} s   plain {:8.3f} s   ratio {:.3f} (median of {}, {:.3f} to {:.3f})\n", what, Median(ours), Median(plain), Median(ratios),
-             ratios.size(), *std::min_element(ratios.begin(), ratios.end()), *std::max_element(ratios.begin(), ratios.end()));
+  fmt::print("{:<28} {:8.3f} s   plain {:8.3f} s   ratio {:.3f} (median of {}, {:.3f} to {:.3f})\n", what, Median(ours),
+             Median(plain), Median(ratios), ratios.size(), *std::min_element(ratios.begin(), ratios.end()),
+             *std::max_element(ratios.begin(), ratios.end()));
 }
 
 int Run(int argc, char** argv) {
-  if (argc < 2) throw Error(ErrorKind::kUsage, "usage: benchmark_generation_and_verification MODEL.gguf [DEVICE] [PROMPT TOKENS] [OUTPUT TOKENS] [ROUNDS]");
+  if (argc < 2)
+    throw Error(ErrorKind::kUsage,
+                "usage: benchmark_generation_and_verification MODEL.gguf [DEVICE] [PROMPT TOKENS] [OUTPUT TOKENS] [ROUNDS]");
   const fs::path path = fs::absolute(argv[1]);
   const std::string device_name = argc > 2 ? argv[2] : "cpu";
   const std::size_t n_prompt_wanted = argc > 3 ? std::strtoul(argv[3], nullptr, 10) : 300;
@@ -96,7 +101,9 @@ int Run(int argc, char** argv) {
   const Device device = Device::Open(device_name);
   const Model model(path, reference.digest, device);
   const std::atomic<bool> cancel = false;
-  Worker worker({.name = "worker", .command = {VERILLM_PROGRAM, "worker", "--models", path.parent_path().string()}, .device = device_name}, cancel);
+  Worker worker(
+      {.name = "worker", .command = {VERILLM_PROGRAM, "worker", "--models", path.parent_path().string()}, .device = device_name},
+      cancel);
   const ModelIdentity identity = worker.Load(reference);
 
   std::string prompt;
@@ -125,7 +132,8 @@ int Run(int argc, char** argv) {
       const auto start = Clock::now();
       for (int position = record.n_prompt; position < static_cast<int>(tokens.size()); ++position) {
         const Token token = Sample(context.logits(), sampling, position);
-        if (token != tokens[static_cast<std::size_t>(position)]) throw Error(ErrorKind::kWorker, "plain llama.cpp chose another token: not the same work");
+        if (token != tokens[static_cast<std::size_t>(position)])
+          throw Error(ErrorKind::kWorker, "plain llama.cpp chose another token: not the same work");
         context.Append({token});
       }
       generated.push_back(SecondsSince(start));
@@ -137,8 +145,9 @@ int Run(int argc, char** argv) {
       return SecondsSince(start);
     };
     const auto verify = [&](const CapturePlan& plan) {
-      const Verification verification = VerifyTrace(worker, identity, trace, model.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(record.n_prompt))),
-                                                    {.plan = plan, .schedule = request.schedule, .other_model = false});
+      const Verification verification = VerifyTrace(
+          worker, identity, trace, model.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(record.n_prompt))),
+          {.plan = plan, .schedule = request.schedule, .other_model = false});
       if (!verification.discrepancy.failures.empty()) throw Error(ErrorKind::kWorker, verification.discrepancy.failures.front());
       return verification.seconds;
     };
@@ -150,8 +159,8 @@ int Run(int argc, char** argv) {
     verified_24.push_back(verify(to_24));
   }
   fs::remove_all(folder);
-  fmt::print("{} on {}, {} threads, {} + {} tokens, states of {} capture points\n", identity.name, worker.device().name, std::thread::hardware_concurrency(),
-             n_prompt_wanted, n_output, request.plan.points.size());
+  fmt::print("{} on {}, {} threads, {} + {} tokens, states of {} capture points\n", identity.name, worker.device().name,
+             std::thread::hardware_concurrency(), n_prompt_wanted, n_output, request.plan.points.size());
   Report("generation with recording", recorded, generated);
   Report("verification, full plan", verified_full, prefilled_full);
   Report("verification to layer 24", verified_24, prefilled_24);

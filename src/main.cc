@@ -50,7 +50,8 @@ int main(int argc, char** argv) {
   CLI::App app("Checks that a machine really ran the language model it claims to have run.", "verillm");
   app.set_version_flag("--version", "verillm " VERILLM_VERSION);
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 accepted or done, 1 rejected, 2 usage, input or input/output, 3 inconclusive, 4 a worker or device failed.");
+  app.footer(
+      "Exit codes: 0 accepted or done, 1 rejected, 2 usage, input or input/output, 3 inconclusive, 4 a worker or device failed.");
   bool verbose = false;
   app.add_flag("--verbose", verbose, "Show what the engine and the workers say");
 

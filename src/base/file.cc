@@ -58,7 +58,8 @@ std::string ReadFile(const fs::path& path, std::uint64_t max_bytes) {
   const auto [raw, size] = OpenForReading(path);
   const Descriptor descriptor(raw);
   if (size > max_bytes) {
-    throw Error(ErrorKind::kInput, fmt::format("{}: {} bytes are more than the {} that such a file may have", path.string(), size, max_bytes));
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: {} bytes are more than the {} that such a file may have", path.string(), size, max_bytes));
   }
   std::string content(size, '\0');
   std::size_t done = 0;
@@ -130,7 +131,9 @@ void PendingFile::ReadAt(std::uint64_t offset, std::span<std::byte> bytes) {
     const ssize_t count = ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) Fail("read back");
-    if (count == 0) throw Error(ErrorKind::kIo, fmt::format("{}: cannot read back: the file ends before offset {}", path_.string(), offset + bytes.size()));
+    if (count == 0)
+      throw Error(ErrorKind::kIo,
+                  fmt::format("{}: cannot read back: the file ends before offset {}", path_.string(), offset + bytes.size()));
     offset += static_cast<std::uint64_t>(count);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
   }

@@ -8,7 +8,8 @@ Json ParseJson(std::string_view text, std::string_view what) {
   // The parser keeps the last of two equal keys, which would let a file say one thing to us and another to somebody else.
   std::vector<std::set<std::string>> keys;
   const auto callback = [&](int depth, nlohmann::json::parse_event_t event, Json& parsed) {
-    if (depth > kMaxJsonDepth) throw Error(ErrorKind::kInput, fmt::format("{}: is nested more than {} deep", what, kMaxJsonDepth));
+    if (depth > kMaxJsonDepth)
+      throw Error(ErrorKind::kInput, fmt::format("{}: is nested more than {} deep", what, kMaxJsonDepth));
     if (event == nlohmann::json::parse_event_t::object_start) keys.emplace_back();
     if (event == nlohmann::json::parse_event_t::object_end) keys.pop_back();
     if (event == nlohmann::json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {

@@ -45,7 +45,8 @@ class JsonFields {
     const Json& value = At(key);
     T converted{};
     if (Convert(value, converted)) return converted;
-    throw Error(ErrorKind::kInput, fmt::format("{}: field \"{}\" is {}, which is not what belongs there", what_, key, Excerpt(value)));
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: field \"{}\" is {}, which is not what belongs there", what_, key, Excerpt(value)));
   }
 
   const Json& At(const std::string& key);
@@ -63,7 +64,8 @@ class JsonFields {
       converted = value.get<bool>();
     } else if constexpr (std::is_integral_v<T>) {
       if (!value.is_number_integer()) return false;
-      const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>()) : std::in_range<T>(value.get<std::int64_t>());
+      const bool fits =
+          value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>()) : std::in_range<T>(value.get<std::int64_t>());
       if (!fits) return false;
       converted = value.get<T>();
     } else if constexpr (std::is_floating_point_v<T>) {

@@ -30,7 +30,8 @@ constexpr int kErrorPollMilliseconds = 100;
 class Pipe {
  public:
   Pipe() {
-    if (::pipe2(ends_.data(), O_CLOEXEC) != 0) throw Error(ErrorKind::kIo, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+    if (::pipe2(ends_.data(), O_CLOEXEC) != 0)
+      throw Error(ErrorKind::kIo, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
   }
   ~Pipe() {
     for (const int end : ends_) {
@@ -66,8 +67,8 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command) {
   posix_spawn_file_actions_adddup2(&actions, input.reading(), STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, output.writing(), STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, errors.writing(), STDERR_FILENO);
-  // A group of its own, so that Ctrl-C reaches us alone and we end the child in our order; and so that Kill reaches what a wrapper
-  // command started. Signals that we ignore or block are back to their defaults there.
+  // A group of its own, so that Ctrl-C reaches us alone and we end the child in our order; and so that Kill reaches what a
+  // wrapper command started. Signals that we ignore or block are back to their defaults there.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -85,7 +86,8 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command) {
   std::vector<char*> arguments;
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
-  const int error = command.empty() ? ENOENT : ::posix_spawnp(&pid_, arguments[0], &actions, &attributes, arguments.data(), environ);
+  const int error =
+      command.empty() ? ENOENT : ::posix_spawnp(&pid_, arguments[0], &actions, &attributes, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) {

@@ -42,7 +42,7 @@ class ChildProcess {
   pid_t pid_ = -1;
   int input_ = -1;
   int output_ = -1;
-  std::string ending_;  // empty while it runs
+  std::string ending_;               // empty while it runs
   std::atomic<bool> ended_ = false;  // the same for the thread below
   std::mutex mutex_;
   std::deque<std::string> last_lines_;

@@ -1,5 +1,5 @@
-// What the subcommands share. Each lives in a file of its own: an options struct, an Add function that declares it to CLI11, and a
-// run function that does it; the streams are passed in.
+// What the subcommands share. Each lives in a file of its own: an options struct, an Add function that declares it to CLI11, and
+// a run function that does it; the streams are passed in.
 #ifndef VERILLM_CLI_COMMAND_H_
 #define VERILLM_CLI_COMMAND_H_
 

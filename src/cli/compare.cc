@@ -40,7 +40,8 @@ int RunCompare(const CompareOptions& options, Streams& streams) {
                 << "\n";
     return 0;
   }
-  fmt::print(streams.out, "{} positions, {} against {}\n\n", discrepancy.positions.size(), a.header().device.name, b.header().device.name);
+  fmt::print(streams.out, "{} positions, {} against {}\n\n", discrepancy.positions.size(), a.header().device.name,
+             b.header().device.name);
   PrintDiscrepancy(discrepancy, streams.out);
   return 0;
 }

@@ -7,18 +7,24 @@
 namespace verillm {
 
 void AddDeviceOptions(CLI::App& command, DeviceOptions& options) {
-  command.add_option("--model", options.model, fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")))->required();
+  command.add_option("--model", options.model, fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")))
+      ->required();
   command.add_option("--device", options.device, "Device to compute on, see verillm devices (default: the best CPU variant)");
-  command.add_option("--chunk", options.schedule.chunk, "Most tokens in one pass of a prefill (default: 512)")->check(CLI::Range(1, 65536));
-  command.add_option("--threads", options.schedule.threads, "Threads to compute with (default: one a core)")->check(CLI::Range(1, 4096));
+  command.add_option("--chunk", options.schedule.chunk, "Most tokens in one pass of a prefill (default: 512)")
+      ->check(CLI::Range(1, 65536));
+  command.add_option("--threads", options.schedule.threads, "Threads to compute with (default: one a core)")
+      ->check(CLI::Range(1, 4096));
 }
 
 ReadyWorker StartWorker(const DeviceOptions& options, Streams& streams, ProgressLine& progress) {
-  const std::filesystem::path path = ResolveModel(options.model, [&](std::string_view step) { streams.talk << step << " ...\n" << std::flush; });
+  const std::filesystem::path path =
+      ResolveModel(options.model, [&](std::string_view step) { streams.talk << step << " ...\n"
+                                                                            << std::flush; });
   progress.Show("hashing the model");
   const ModelReference reference = ReferenceTo(path);
   ReadyWorker ready;
-  ready.worker = std::make_unique<Worker>(LocalWorker(options.device, {std::filesystem::absolute(path).parent_path()}), streams.cancel);
+  ready.worker =
+      std::make_unique<Worker>(LocalWorker(options.device, {std::filesystem::absolute(path).parent_path()}), streams.cancel);
   WorkerEvents events;
   events.progress = [&](std::string_view phase, double done, double total) {
     progress.Show(fmt::format("{} the model: {:.0f} %", phase, 100 * done / total));

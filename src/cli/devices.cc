@@ -20,7 +20,8 @@ int RunDevices(const DevicesOptions& options, Streams& streams) {
   Json rows = Json::array();
   ProgressLine progress(streams);
   for (const DeviceCandidate& candidate : ListDevices()) {
-    Json row = {{"name", candidate.name}, {"backend", candidate.backend}, {"can_run", candidate.can_run}, {"needs", candidate.features}};
+    Json row = {
+        {"name", candidate.name}, {"backend", candidate.backend}, {"can_run", candidate.can_run}, {"needs", candidate.features}};
     if (candidate.can_run) {
       progress.Show("asking " + candidate.name);
       try {
@@ -50,7 +51,11 @@ int RunDevices(const DevicesOptions& options, Streams& streams) {
     const auto needs = row.at("needs").get<std::vector<std::string>>();
     table.AddRow({row.at("name").get<std::string>(), row.at("backend").get<std::string>(),
                   can_run ? FormatBytes(row.at("memory_total").get<double>()) : "-",
-                  needs.empty() ? "-" : fmt::format("{}{}", needs.size() > 3 ? "... " : "", fmt::join(needs.end() - static_cast<std::ptrdiff_t>(std::min<std::size_t>(needs.size(), 3)), needs.end(), " ")),
+                  needs.empty()
+                      ? "-"
+                      : fmt::format("{}{}", needs.size() > 3 ? "... " : "",
+                                    fmt::join(needs.end() - static_cast<std::ptrdiff_t>(std::min<std::size_t>(needs.size(), 3)),
+                                              needs.end(), " ")),
                   can_run ? row.at("description").get<std::string>() : "cannot run: " + row.at("reason").get<std::string>()});
   }
   table.Print(streams.out);

@@ -34,7 +34,8 @@ class RunDisplay {
 
   void Show(const RunProgress& progress) {
     const auto now = std::chrono::steady_clock::now();
-    const std::string phase = fmt::format("{}, trial {} of {}: {}", progress.direction, progress.trial, progress.trials, progress.phase);
+    const std::string phase =
+        fmt::format("{}, trial {} of {}: {}", progress.direction, progress.trial, progress.trials, progress.phase);
     if (phase != phase_) {
       phase_ = phase;
       start_ = now;
@@ -72,9 +73,12 @@ int RunRun(const RunOptions& options, Streams& streams) {
   if (options.output_tokens) config.output_tokens = *options.output_tokens;
   CheckExperimentConfig(config);
   const Step step = StepFromName(options.step);
-  const std::filesystem::path out = options.out.empty() ? std::filesystem::path("data") / "raw" / config.experiment : std::filesystem::path(options.out);
+  const std::filesystem::path out =
+      options.out.empty() ? std::filesystem::path("data") / "raw" / config.experiment : std::filesystem::path(options.out);
 
-  const std::filesystem::path model = ResolveModel(config.model, [&](std::string_view text) { streams.talk << text << " ...\n" << std::flush; });
+  const std::filesystem::path model =
+      ResolveModel(config.model, [&](std::string_view text) { streams.talk << text << " ...\n"
+                                                                           << std::flush; });
   {
     RunDisplay display(streams);
     RunExperiment(config, step, model, out, streams.cancel, [&](const RunProgress& progress) { display.Show(progress); });
@@ -105,9 +109,11 @@ void AddExperimentCommand(CLI::App& app, Run& run) {
   experiment->require_subcommand(1);
 
   const auto options = std::make_shared<RunOptions>();
-  CLI::App* run_command = experiment->add_subcommand("run", "Run an experiment; what is finished is kept, so it can be interrupted and run again");
+  CLI::App* run_command =
+      experiment->add_subcommand("run", "Run an experiment; what is finished is kept, so it can be interrupted and run again");
   run_command->add_option("config", options->config, "YAML file, e.g. configs/exp2.yaml")->required();
-  run_command->add_option("--model", options->model, fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")));
+  run_command->add_option("--model", options->model,
+                          fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")));
   run_command->add_option("--name", options->name, "Name of the model in file names (default: its name or the file's)");
   run_command->add_option("--prover", options->prover, "Device of the prover, NAME or NAME@WORKER");
   run_command->add_option("--verifier", options->verifier, "Device of the verifiers");
@@ -115,7 +121,8 @@ void AddExperimentCommand(CLI::App& app, Run& run) {
   run_command->add_option("--trials", options->trials, "Inferences in each direction");
   run_command->add_option("--verifiers", options->verifiers, "Verifications of each inference");
   run_command->add_option("--output-tokens", options->output_tokens, "Tokens to generate");
-  run_command->add_option("--step", options->step, "infer records only, verify checks what is recorded, all does both")->capture_default_str();
+  run_command->add_option("--step", options->step, "infer records only, verify checks what is recorded, all does both")
+      ->capture_default_str();
   run_command->add_option("--out", options->out, "Folder of the results (default: data/raw/EXPERIMENT)");
   run_command->callback([options, &run] { run = [options](Streams& streams) { return RunRun(*options, streams); }; });
 

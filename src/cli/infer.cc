@@ -32,7 +32,8 @@ struct InferOptions {
 };
 
 int RunInfer(const InferOptions& options, Streams& streams) {
-  if (options.output_tokens < 1) throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense: choose 1 or more", options.output_tokens));
+  if (options.output_tokens < 1)
+    throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense: choose 1 or more", options.output_tokens));
   CheckSampling(options.sampling);
   const StateType type = StateTypeFromName(options.states);
   const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file, kMaxPromptBytes);
@@ -44,21 +45,25 @@ int RunInfer(const InferOptions& options, Streams& streams) {
                                 .raw = options.raw,
                                 .sampling = options.sampling,
                                 .output_tokens = options.output_tokens,
-                                .plan = PlanEvery(options.layers_every.value_or(DefaultLayersEvery(ready.model.n_layer)), ready.model.n_layer, !options.no_final, type),
+                                .plan = PlanEvery(options.layers_every.value_or(DefaultLayersEvery(ready.model.n_layer)),
+                                                  ready.model.n_layer, !options.no_final, type),
                                 .schedule = options.device.schedule};
   const auto start = std::chrono::steady_clock::now();
-  const InferenceRecord record =
-      RecordInference(*ready.worker, ready.model, request, options.out, [&](std::string_view phase, int done, int total, std::string_view) {
+  const InferenceRecord record = RecordInference(
+      *ready.worker, ready.model, request, options.out, [&](std::string_view phase, int done, int total, std::string_view) {
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        progress.Show(phase == "prefill" ? fmt::format("prefill of {} tokens", total)
-                                         : fmt::format("generating: {} of {} tokens, {:.1f} a second", done, total, done / seconds));
+        progress.Show(phase == "prefill"
+                          ? fmt::format("prefill of {} tokens", total)
+                          : fmt::format("generating: {} of {} tokens, {:.1f} a second", done, total, done / seconds));
       });
   progress.Clear();
 
   const RecordingFiles files = FilesIn(options.out);
   if (record.n_overflow > 0) {
-    fmt::print(streams.talk, "warning: {} elements are beyond the range of {} and were stored as its largest value; record with --states bf16\n", record.n_overflow,
-               options.states);
+    fmt::print(
+        streams.talk,
+        "warning: {} elements are beyond the range of {} and were stored as its largest value; record with --states bf16\n",
+        record.n_overflow, options.states);
   }
   if (options.json) {
     const Json json = {{"trace", files.trace.string()},
@@ -73,8 +78,8 @@ int RunInfer(const InferOptions& options, Streams& streams) {
     return 0;
   }
   streams.out << ToValidUtf8(ReadFile(files.text, kMaxTextBytes)) << "\n";
-  fmt::print(streams.talk, "\n{} + {} tokens on {} in {}; trace in {}\n", record.n_prompt, record.n_output, record.device.name, FormatSeconds(record.total_seconds()),
-             files.trace.string());
+  fmt::print(streams.talk, "\n{} + {} tokens on {} in {}; trace in {}\n", record.n_prompt, record.n_output, record.device.name,
+             FormatSeconds(record.total_seconds()), files.trace.string());
   return 0;
 }
 
@@ -90,7 +95,8 @@ void AddInferCommand(CLI::App& app, Run& run) {
   command->add_flag("--raw", options->raw, "Take the prompt as it is, not wrapped in the model's chat template");
   command->add_option("--output-tokens", options->output_tokens, "Most tokens to generate")->capture_default_str();
   command->add_option("--temperature", options->sampling.temperature, "0 takes the most likely token")->capture_default_str();
-  command->add_option("--top-p", options->sampling.top_p, "Sample among the most likely tokens up to this probability")->capture_default_str();
+  command->add_option("--top-p", options->sampling.top_p, "Sample among the most likely tokens up to this probability")
+      ->capture_default_str();
   command->add_option("--seed", options->sampling.seed, "Of the public randomness (Gumbel-max)")->capture_default_str();
   command->add_flag("--ignore-end", options->sampling.ignore_end, "Go on after an end-of-text token");
   command->add_option("--layers-every", options->layers_every, "Record every so many layers (default: 8)");

@@ -49,23 +49,36 @@ int RunInspect(const InspectOptions& options, Streams& streams) {
   const GgufSummary summary = InspectGguf(options.file);
   ProgressLine progress(streams);
   const ModelReference reference = ReferenceTo(options.file, [&](std::uint64_t done, std::uint64_t total) {
-    progress.Show(fmt::format("hashing {} of {}", FormatBytes(static_cast<double>(done)), FormatBytes(static_cast<double>(total))));
+    progress.Show(
+        fmt::format("hashing {} of {}", FormatBytes(static_cast<double>(done)), FormatBytes(static_cast<double>(total))));
   });
   progress.Clear();
   if (options.json) {
-    const Json json = {{"name", summary.name},           {"architecture", summary.architecture}, {"digest", reference.digest},
-                       {"file_bytes", summary.file_bytes}, {"n_parameters", summary.n_parameters}, {"n_layer", summary.n_layer},
-                       {"width", summary.width},         {"n_context", summary.n_context},       {"n_vocab", summary.n_vocab},
-                       {"has_chat_template", summary.has_chat_template}, {"parameters_by_type", summary.parameters_by_type}};
+    const Json json = {{"name", summary.name},
+                       {"architecture", summary.architecture},
+                       {"digest", reference.digest},
+                       {"file_bytes", summary.file_bytes},
+                       {"n_parameters", summary.n_parameters},
+                       {"n_layer", summary.n_layer},
+                       {"width", summary.width},
+                       {"n_context", summary.n_context},
+                       {"n_vocab", summary.n_vocab},
+                       {"has_chat_template", summary.has_chat_template},
+                       {"parameters_by_type", summary.parameters_by_type}};
     streams.out << json.dump(2) << "\n";
     return 0;
   }
   std::string types;
-  for (const auto& [type, count] : summary.parameters_by_type) types += fmt::format("{}{} {:.1f} %", types.empty() ? "" : ", ", type, 100.0 * static_cast<double>(count) / static_cast<double>(summary.n_parameters));
-  fmt::print(streams.out, "name           {}\narchitecture   {}\nblocks         {}\nwidth          {}\ncontext        {}\nvocabulary     {}\nparameters     {}\n",
-             summary.name, summary.architecture, summary.n_layer, summary.width, summary.n_context, summary.n_vocab, summary.n_parameters);
-  fmt::print(streams.out, "weights        {}\nchat template  {}\nfile           {}\nSHA-256        {}\n", types, summary.has_chat_template ? "yes" : "no",
-             FormatBytes(static_cast<double>(summary.file_bytes)), reference.digest);
+  for (const auto& [type, count] : summary.parameters_by_type)
+    types += fmt::format("{}{} {:.1f} %", types.empty() ? "" : ", ", type,
+                         100.0 * static_cast<double>(count) / static_cast<double>(summary.n_parameters));
+  fmt::print(streams.out,
+             "name           {}\narchitecture   {}\nblocks         {}\nwidth          {}\ncontext        {}\nvocabulary     "
+             "{}\nparameters     {}\n",
+             summary.name, summary.architecture, summary.n_layer, summary.width, summary.n_context, summary.n_vocab,
+             summary.n_parameters);
+  fmt::print(streams.out, "weights        {}\nchat template  {}\nfile           {}\nSHA-256        {}\n", types,
+             summary.has_chat_template ? "yes" : "no", FormatBytes(static_cast<double>(summary.file_bytes)), reference.digest);
   return 0;
 }
 
@@ -84,9 +97,11 @@ void AddModelCommand(CLI::App& app, Run& run) {
   CLI::App* quantize_command = model->add_subcommand("quantize", "Convert the weights of a model to another type");
   quantize_command->add_option("in", quantize->from, "GGUF file to read")->required();
   quantize_command->add_option("out", quantize->to, "GGUF file to write")->required();
-  quantize_command->add_option("--type", quantize->type, fmt::format("One of: {}", fmt::join(WeightTypeNames(), ", ")))->required();
+  quantize_command->add_option("--type", quantize->type, fmt::format("One of: {}", fmt::join(WeightTypeNames(), ", ")))
+      ->required();
   quantize_command->add_option("--threads", quantize->threads, "Threads to use (default: one a core)");
-  quantize_command->callback([quantize, &run] { run = [quantize](Streams& streams) { return RunQuantize(*quantize, streams); }; });
+  quantize_command->callback(
+      [quantize, &run] { run = [quantize](Streams& streams) { return RunQuantize(*quantize, streams); }; });
 
   const auto inspect = std::make_shared<InspectOptions>();
   CLI::App* inspect_command = model->add_subcommand("inspect", "Show what a model file says of itself");

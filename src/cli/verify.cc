@@ -71,8 +71,8 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
     streams.out << json.dump(2) << "\n";
   } else {
     fmt::print(streams.out, "{} + {} tokens of {}, prover {}, verifier {}, one prefill in {}\n\n", trace.header().n_prompt,
-               trace.tokens().size() - static_cast<std::size_t>(trace.header().n_prompt), ready.model.name, trace.header().device.name, verification.device.name,
-               FormatSeconds(verification.seconds));
+               trace.tokens().size() - static_cast<std::size_t>(trace.header().n_prompt), ready.model.name,
+               trace.header().device.name, verification.device.name, FormatSeconds(verification.seconds));
     PrintVerdict(verification.discrepancy, result, streams.out);
   }
   return ExitCode(result.verdict);
@@ -85,15 +85,19 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("verify", "Check a recorded inference by one prefill (the verifier)");
   command->add_option("folder", options->folder, "Folder that verillm infer has written")->required();
   AddDeviceOptions(*command, options->device);
-  command->add_option("--policy", options->policy, fmt::format("Rule for the verdict: {}", fmt::join(PolicyNames(), ", ")))->capture_default_str();
+  command->add_option("--policy", options->policy, fmt::format("Rule for the verdict: {}", fmt::join(PolicyNames(), ", ")))
+      ->capture_default_str();
   command->add_flag("--pooled", options->pooled, "Judge statistics pooled over the positions instead of counting accepted pairs");
   command->add_option("--pe", options->thresholds.pe, "Threshold of Pe")->capture_default_str();
   command->add_option("--pm", options->thresholds.pm, "Threshold of Pm")->capture_default_str();
-  command->add_option("--pw", options->thresholds.pw, "Threshold of Pw (the paper's off-chain setting: 0.80)")->capture_default_str();
+  command->add_option("--pw", options->thresholds.pw, "Threshold of Pw (the paper's off-chain setting: 0.80)")
+      ->capture_default_str();
   command->add_option("--mean-error", options->thresholds.mean_error, "Threshold of the mean error")->capture_default_str();
-  command->add_option("--criterion", options->thresholds.accept_rate, "More than this share of the pairs must be accepted")->capture_default_str();
+  command->add_option("--criterion", options->thresholds.accept_rate, "More than this share of the pairs must be accepted")
+      ->capture_default_str();
   command->add_option("--layers-every", options->layers_every, "Demand every so many layers (default: 8)");
-  command->add_option("--last-layer", options->last_layer, "Demand nothing above this layer; the prefill stops there")->check(CLI::NonNegativeNumber);
+  command->add_option("--last-layer", options->last_layer, "Demand nothing above this layer; the prefill stops there")
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--no-final", options->no_final, "Do not demand the state after the final norm");
   command->add_flag("--other-model", options->other_model, "Compare although the trace names another model file");
   command->add_flag("--json", options->json, "Print JSON");

@@ -24,7 +24,8 @@ int RunWorker(WorkerOptions options) {
 
 void AddWorkerCommand(CLI::App& app, Run& run) {
   const auto options = std::make_shared<WorkerOptions>();
-  CLI::App* command = app.add_subcommand("worker", "Serve a device over standard input and output; started by the other commands, or by hand over ssh");
+  CLI::App* command = app.add_subcommand(
+      "worker", "Serve a device over standard input and output; started by the other commands, or by hand over ssh");
   command->add_option("--device", options->device, "Device to own")->required();
   command->add_option("--models", options->model_folders, "Folders in which to look for models, beside the cache");
   command->callback([options, &run] { run = [options](Streams&) { return RunWorker(*options); }; });

@@ -6,6 +6,9 @@
 // - f16 and bf16 are widened to F32 through a small buffer, because converting F32 to double costs least from memory.
 // - What is rare is looked for and counted in a second pass over a few elements: errors above 0.2, elements that differ in sign
 //   but not in exponent. Where an element is not finite, the reference takes over for a block.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -16,9 +19,6 @@
 #include <string_view>
 #include <vector>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "base/error.h"
 #include "discrepancy/kernels.h"
 #include "discrepancy/pair_statistics.h"
@@ -28,8 +28,8 @@
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "discrepancy/pair_kernels.cc"
-#include <hwy/foreach_target.h>
 #include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -198,7 +198,7 @@ class RowComparer {
   static constexpr std::int32_t kSmallBelow = (1 << kMantissaBits) / 20 + 1;
   // Differences (a xor b) with sign but without exponent bits are, as signed integers, those below this one.
   static constexpr hn::TFromD<DSigned> kLeastDifferenceWithExponent =
-      static_cast<hn::TFromD<DSigned>>(hwy::LimitsMin<hn::TFromD<DSigned>>() + kMantissaMask + 1);
+      static_cast<hn::TFromD<DSigned> >(hwy::LimitsMin<hn::TFromD<DSigned> >() + kMantissaMask + 1);
 
   struct BlockCounts {
     BlockCounts() {}
@@ -275,7 +275,7 @@ class RowComparer {
     const D d;
     const DSigned d_signed;
     const auto mantissa_mask = hn::Set(d, kMantissaMask);
-    const auto large_below = hn::Set(d_signed, static_cast<hn::TFromD<DSigned>>(-1 - kLargeAbove));
+    const auto large_below = hn::Set(d_signed, static_cast<hn::TFromD<DSigned> >(-1 - kLargeAbove));
     const auto small_below = hn::Set(d, static_cast<Bits>(kSmallBelow));
     auto least_difference = hn::Zero(d_signed);
     for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
@@ -292,8 +292,8 @@ class RowComparer {
       counts.exact.Add(hn::Eq(a_bits, b_bits));
       counts.mismatch.Add(mismatch);
       // -1 - delta in E, which is negative, and delta elsewhere: one comparison each tells large in E and small outside E.
-      const auto delta = hn::Abs(hn::Sub(hn::BitCast(d_signed, hn::And(a_bits, mantissa_mask)),
-                                         hn::BitCast(d_signed, hn::And(b_bits, mantissa_mask))));
+      const auto delta = hn::Abs(
+          hn::Sub(hn::BitCast(d_signed, hn::And(a_bits, mantissa_mask)), hn::BitCast(d_signed, hn::And(b_bits, mantissa_mask))));
       const auto coded = hn::IfThenElse(hn::RebindMask(d_signed, mismatch), hn::Sub(hn::Set(d_signed, -1), delta), delta);
       counts.mismatch_large.Add(hn::RebindMask(d, hn::Lt(coded, large_below)));
       counts.match_small.Add(hn::Lt(hn::BitCast(d, coded), small_below));

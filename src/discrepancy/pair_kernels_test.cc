@@ -46,9 +46,7 @@ class Buffer {
 
 std::uint32_t BitsMask(StateType type) { return FormatOf(type).bytes == 2 ? 0xFFFFu : 0xFFFFFFFFu; }
 
-std::uint32_t ExponentMask(StateType type) {
-  return ((1u << FormatOf(type).exponent_bits) - 1) << FormatOf(type).mantissa_bits;
-}
+std::uint32_t ExponentMask(StateType type) { return ((1u << FormatOf(type).exponent_bits) - 1) << FormatOf(type).mantissa_bits; }
 
 std::uint32_t FiniteBits(std::uint32_t bits, StateType type) {
   bits &= BitsMask(type);

@@ -34,11 +34,11 @@ struct PairStatistics {
   std::uint64_t n_error_above_5 = 0;      // d > 5
 
   // In double, so that no finite element makes them infinite.
-  double sum_error = 0;            // of b - a
-  double sum_abs_error = 0;        // of |b - a|
-  double max_abs_error = 0;        // of |b - a|
-  double sum_squared_error = 0;    // of (b - a)^2
-  double sum_squared_verifier = 0; // of b^2
+  double sum_error = 0;             // of b - a
+  double sum_abs_error = 0;         // of |b - a|
+  double max_abs_error = 0;         // of |b - a|
+  double sum_squared_error = 0;     // of (b - a)^2
+  double sum_squared_verifier = 0;  // of b^2
 
   // Adds another pair or pool.
   void Merge(const PairStatistics& other);
@@ -50,7 +50,7 @@ struct PairStatistics {
   std::optional<double> Pm() const;  // n_mismatch_large / n_mismatch
   std::optional<double> Pw() const;  // n_match_small / (finite elements - n_mismatch)
   std::optional<double> ExactShare() const;
-  std::optional<double> MeanError() const;     // signed, of b - a
+  std::optional<double> MeanError() const;  // signed, of b - a
   std::optional<double> MeanAbsError() const;
   // norm2(b - a) / norm2(b): 0 where both are zero, nullopt where only b is.
   std::optional<double> RelativeError() const;

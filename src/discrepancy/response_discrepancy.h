@@ -22,8 +22,8 @@ struct PairDiscrepancy {
 };
 
 struct ResponseDiscrepancy {
-  CapturePlan plan;               // what the verifier wanted compared
-  std::vector<int> positions;     // at which positions, ascending
+  CapturePlan plan;            // what the verifier wanted compared
+  std::vector<int> positions;  // at which positions, ascending
   std::vector<PairDiscrepancy> pairs;
   // Why the response fails before any statistics: rows that the trace lacks, text that is not what the tokens say.
   std::vector<std::string> failures;

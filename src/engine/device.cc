@@ -58,7 +58,9 @@ const std::map<std::string, std::vector<std::string>, std::less<>>& VariantFeatu
 
 // Bits of the widest vectors that a variant with these features computes with.
 int VectorBits(const std::vector<std::string>& features) {
-  const auto has = [&](std::string_view feature) { return std::find(features.begin(), features.end(), feature) != features.end(); };
+  const auto has = [&](std::string_view feature) {
+    return std::find(features.begin(), features.end(), feature) != features.end();
+  };
   return has("avx512f") ? 512 : has("avx") ? 256 : 128;
 }
 
@@ -120,8 +122,10 @@ std::vector<RatedVariant> RateCpuVariants() {
     const std::string file = entry.path().filename().string();
     if (!file.starts_with(kPrefix) || entry.path().extension() != kLibrarySuffix) continue;
     const std::string variant = file.substr(kPrefix.size(), file.size() - kPrefix.size() - kLibrarySuffix.size());
-    RatedVariant rated{{.name = "cpu:" + variant, .backend = "CPU", .features = {}, .can_run = false, .reason = ""}, Score(entry.path())};
-    if (const auto found = VariantFeatures().find(variant); found != VariantFeatures().end()) rated.candidate.features = found->second;
+    RatedVariant rated{{.name = "cpu:" + variant, .backend = "CPU", .features = {}, .can_run = false, .reason = ""},
+                       Score(entry.path())};
+    if (const auto found = VariantFeatures().find(variant); found != VariantFeatures().end())
+      rated.candidate.features = found->second;
     rated.candidate.can_run = rated.score > 0;
     if (!rated.candidate.can_run) rated.candidate.reason = MissingFeatures(rated.candidate.features);
     variants.push_back(std::move(rated));
@@ -166,15 +170,18 @@ ParsedName ParseName(std::string_view name) {
   for (const DeviceCandidate& candidate : ListDevices()) {
     if (candidate.can_run) names.push_back(candidate.name);
   }
-  throw Error(ErrorKind::kUsage, fmt::format("unknown device \"{}\"; here there are: {} (see verillm devices)", name, fmt::join(names, ", ")));
+  throw Error(ErrorKind::kUsage,
+              fmt::format("unknown device \"{}\"; here there are: {} (see verillm devices)", name, fmt::join(names, ", ")));
 }
 
 std::vector<std::string> FeaturesOf(ggml_backend_reg_t registry) {
   std::vector<std::string> features;
-  const auto get = reinterpret_cast<ggml_backend_get_features_t>(ggml_backend_reg_get_proc_address(registry, "ggml_backend_get_features"));
+  const auto get =
+      reinterpret_cast<ggml_backend_get_features_t>(ggml_backend_reg_get_proc_address(registry, "ggml_backend_get_features"));
   if (get == nullptr) return features;
   for (const ggml_backend_feature* feature = get(registry); feature != nullptr && feature->name != nullptr; ++feature) {
-    features.push_back(std::string_view(feature->value) == "1" ? feature->name : fmt::format("{}={}", feature->name, feature->value));
+    features.push_back(std::string_view(feature->value) == "1" ? feature->name
+                                                               : fmt::format("{}={}", feature->name, feature->value));
   }
   return features;
 }
@@ -195,11 +202,12 @@ std::vector<DeviceCandidate> ListDevices() {
       std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
       return text;
     }();
-    candidates.push_back({.name = fmt::format("{}:0", family.user_name),
-                          .backend = std::string(family.title),
-                          .features = {},
-                          .can_run = built,
-                          .reason = built ? "" : fmt::format("this llama.cpp was built without it (configure with -DVERILLM_{}=ON)", upper)});
+    candidates.push_back(
+        {.name = fmt::format("{}:0", family.user_name),
+         .backend = std::string(family.title),
+         .features = {},
+         .can_run = built,
+         .reason = built ? "" : fmt::format("this llama.cpp was built without it (configure with -DVERILLM_{}=ON)", upper)});
   }
   return candidates;
 }
@@ -230,17 +238,20 @@ Device Device::Open(std::string_view name) {
     throw Error(ErrorKind::kWorker, fmt::format("this process has opened {} and cannot open {} too", *opened, name));
   }
   const ParsedName parsed = ParseName(name);
-  const Family* family = std::find_if(std::begin(kFamilies), std::end(kFamilies), [&](const Family& f) { return f.user_name == parsed.family; });
+  const Family* family =
+      std::find_if(std::begin(kFamilies), std::end(kFamilies), [&](const Family& f) { return f.user_name == parsed.family; });
   const bool is_cpu = parsed.family == "cpu" || name == "blas";
   if ((!is_cpu && family == std::end(kFamilies)) || name.ends_with(':')) ThrowUnknown(name);
 
   const std::vector<RatedVariant> variants = RateCpuVariants();
   if (variants.empty() || !variants.front().candidate.can_run) {
-    throw Error(ErrorKind::kWorker, fmt::format("no CPU backend of llama.cpp runs here (looked in {})", BackendFolder().string()));
+    throw Error(ErrorKind::kWorker,
+                fmt::format("no CPU backend of llama.cpp runs here (looked in {})", BackendFolder().string()));
   }
   const DeviceCandidate* cpu = &variants.front().candidate;
   if (parsed.family == "cpu" && !parsed.rest.empty()) {
-    const auto found = std::find_if(variants.begin(), variants.end(), [&](const RatedVariant& rated) { return rated.candidate.name == name; });
+    const auto found =
+        std::find_if(variants.begin(), variants.end(), [&](const RatedVariant& rated) { return rated.candidate.name == name; });
     if (found == variants.end()) ThrowUnknown(name);
     cpu = &found->candidate;
     if (!cpu->can_run) throw Error(ErrorKind::kUsage, fmt::format("device {} cannot run here: {}", name, cpu->reason));
@@ -249,7 +260,8 @@ Device Device::Open(std::string_view name) {
     throw Error(ErrorKind::kUsage, "device blas cannot run here: this llama.cpp was built without BLAS");
   }
   if (family != std::end(kFamilies) && !fs::exists(LibraryPath(family->backend))) {
-    throw Error(ErrorKind::kUsage, fmt::format("device {} cannot run here: this llama.cpp was built without {}", name, family->title));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("device {} cannot run here: this llama.cpp was built without {}", name, family->title));
   }
 
   // From here on backends are loaded, whether or not the rest succeeds.
@@ -267,7 +279,8 @@ Device Device::Open(std::string_view name) {
     const std::size_t n_devices = ggml_backend_reg_dev_count(registry);
     const std::size_t index = parsed.rest.empty() ? 0 : std::strtoul(parsed.rest.c_str(), nullptr, 10);
     if (index >= n_devices || (!parsed.rest.empty() && parsed.rest != std::to_string(index))) {
-      throw Error(ErrorKind::kUsage, fmt::format("device {} cannot run here: {} finds {} devices", name, family->title, n_devices));
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("device {} cannot run here: {} finds {} devices", name, family->title, n_devices));
     }
     described = ggml_backend_reg_dev_get(registry, index);
     device.offload_ = described;

@@ -20,7 +20,7 @@ struct DeviceCandidate {
   std::string backend;                // "CPU", "BLAS", "CUDA" ...
   std::vector<std::string> features;  // instruction sets that it needs
   bool can_run = false;
-  std::string reason;                 // why it cannot run; empty where it can
+  std::string reason;  // why it cannot run; empty where it can
 };
 
 // Every device that the installed backends offer, best CPU variant first. Loads nothing.

@@ -80,7 +80,8 @@ GgufSummary InspectGguf(const std::filesystem::path& path) {
     }
   }
   RedirectEngineLog();
-  const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}), gguf_free);
+  const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(
+      gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}), gguf_free);
   if (!gguf) throw Error(ErrorKind::kInput, fmt::format("{}: its GGUF header is damaged or cut short", path.string()));
 
   const Fields fields(gguf.get(), path.string());
@@ -96,7 +97,8 @@ GgufSummary InspectGguf(const std::filesystem::path& path) {
 
   std::uint64_t end = gguf_get_data_offset(gguf.get());
   for (std::int64_t i = 0; i < gguf_get_n_tensors(gguf.get()); ++i) {
-    const std::uint64_t tensor_end = gguf_get_data_offset(gguf.get()) + gguf_get_tensor_offset(gguf.get(), i) + gguf_get_tensor_size(gguf.get(), i);
+    const std::uint64_t tensor_end =
+        gguf_get_data_offset(gguf.get()) + gguf_get_tensor_offset(gguf.get(), i) + gguf_get_tensor_size(gguf.get(), i);
     end = std::max(end, tensor_end);
     std::uint64_t n_elements = 1;
     for (int dimension = 0; dimension < GGML_MAX_DIMS; ++dimension) {

@@ -27,7 +27,8 @@ std::string VocabularyDigest(const llama_vocab* vocab) {
 
 void Model::Free::operator()(llama_model* model) const { llama_model_free(model); }
 
-Model::Model(const std::filesystem::path& path, std::string digest, const Device& device, const std::function<bool(double)>& progress) {
+Model::Model(const std::filesystem::path& path, std::string digest, const Device& device,
+             const std::function<bool(double)>& progress) {
   const GgufSummary summary = InspectGguf(path);
 
   std::array<ggml_backend_dev_t, 2> devices = {device.offload(), nullptr};
@@ -70,7 +71,8 @@ std::string Model::ApplyChatTemplate(const std::string& prompt) const {
   std::string text(2 * prompt.size() + 1024, '\0');
   const int size = llama_chat_apply_template(chat_template, &message, 1, true, text.data(), static_cast<int>(text.size()));
   if (size < 0) {
-    throw Error(ErrorKind::kInput, "llama.cpp does not know the chat template of this model; wrap the prompt yourself and use --raw");
+    throw Error(ErrorKind::kInput,
+                "llama.cpp does not know the chat template of this model; wrap the prompt yourself and use --raw");
   }
   if (static_cast<std::size_t>(size) > text.size()) {
     text.resize(static_cast<std::size_t>(size));

@@ -21,9 +21,10 @@ namespace verillm {
 
 class Model {
  public:
-  // Loads the file onto the device; `digest` is the file's SHA-256, which the caller knows. `progress` hears the share loaded, 0 to
-  // 1, and stops the loading (Error(kCancelled)) by returning false. Error(kInput) where the file is no sound model.
-  Model(const std::filesystem::path& path, std::string digest, const Device& device, const std::function<bool(double)>& progress = {});
+  // Loads the file onto the device; `digest` is the file's SHA-256, which the caller knows. `progress` hears the share loaded, 0
+  // to 1, and stops the loading (Error(kCancelled)) by returning false. Error(kInput) where the file is no sound model.
+  Model(const std::filesystem::path& path, std::string digest, const Device& device,
+        const std::function<bool(double)>& progress = {});
   ~Model();
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;

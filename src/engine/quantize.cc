@@ -40,7 +40,8 @@ std::vector<std::string_view> WeightTypeNames() {
 void QuantizeModel(const std::filesystem::path& from, const std::filesystem::path& to, std::string_view type, int n_threads) {
   const auto found = std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& entry) { return entry.first == type; });
   if (found == kTypes.end()) {
-    throw Error(ErrorKind::kUsage, fmt::format("unknown weight type \"{}\": choose {}", type, fmt::join(WeightTypeNames(), ", ")));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("unknown weight type \"{}\": choose {}", type, fmt::join(WeightTypeNames(), ", ")));
   }
   InspectGguf(from);
   MakeFolder(std::filesystem::absolute(to).parent_path());

@@ -66,7 +66,8 @@ std::vector<Token> TopP(std::span<const float> logits, double temperature, doubl
 Token Sample(std::span<const float> logits, const Sampling& sampling, int position) {
   const auto nan = std::find_if(logits.begin(), logits.end(), [](float logit) { return std::isnan(logit); });
   if (nan != logits.end()) {
-    throw Error(ErrorKind::kWorker, fmt::format("the logit of token {} at position {} is not a number", nan - logits.begin(), position));
+    throw Error(ErrorKind::kWorker,
+                fmt::format("the logit of token {} at position {} is not a number", nan - logits.begin(), position));
   }
   if (sampling.temperature == 0) {
     return static_cast<Token>(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -74,7 +75,8 @@ Token Sample(std::span<const float> logits, const Sampling& sampling, int positi
   Token chosen = -1;
   double best = -std::numeric_limits<double>::infinity();
   for (const Token token : TopP(logits, sampling.temperature, sampling.top_p)) {
-    const double score = logits[static_cast<std::size_t>(token)] / sampling.temperature + GumbelNoise(sampling.seed, position, token);
+    const double score =
+        logits[static_cast<std::size_t>(token)] / sampling.temperature + GumbelNoise(sampling.seed, position, token);
     if (chosen < 0 || score > best) {
       chosen = token;
       best = score;

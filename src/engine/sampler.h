@@ -3,8 +3,8 @@
 //   token = argmax over the kept tokens of  logit / temperature + g,   g = -log(-log(u)),
 //
 // u from Philox4x32-10 (Salmon et al., SC 2011) with key = seed and counter = (token, position, 0, 0): the first two output words
-// as x = w0 + 2^32 w1 give u = (floor(x / 2^11) + 1/2) / 2^53, in (0, 1). Noise belongs to a token at a position, not to a place in
-// a stream, so it is the same on every device and only kept tokens need it.
+// as x = w0 + 2^32 w1 give u = (floor(x / 2^11) + 1/2) / 2^53, in (0, 1). Noise belongs to a token at a position, not to a place
+// in a stream, so it is the same on every device and only kept tokens need it.
 #ifndef VERILLM_ENGINE_SAMPLER_H_
 #define VERILLM_ENGINE_SAMPLER_H_
 

@@ -116,9 +116,11 @@ class Session::Recorder {
     HandOut(point, {states, n_values});
   }
 
-  // Nothing above the last capture point is needed, not even keys and values; only the embeddings cannot end a pass, since a scaled
-  // version may follow.
-  bool EndsPass(CapturePoint point) const { return stop_early_ && point == recording_.plan.points.back() && point > CapturePoint::Layer(0); }
+  // Nothing above the last capture point is needed, not even keys and values; only the embeddings cannot end a pass, since a
+  // scaled version may follow.
+  bool EndsPass(CapturePoint point) const {
+    return stop_early_ && point == recording_.plan.points.back() && point > CapturePoint::Layer(0);
+  }
 
   void HandOutEmbeddings() {
     if (embeddings_.empty()) return;
@@ -155,11 +157,12 @@ Session::Session(const Model& model, const Schedule& schedule, Recording recordi
     : model_(model), cancel_(cancel), schedule_(schedule) {
   CheckPlan(recording.plan, model.identity().n_layer);
   if (schedule.chunk < 1 || schedule.threads < 1 || schedule.context < 1) {
-    throw Error(ErrorKind::kUsage, fmt::format("a schedule of {} positions, chunks of {} and {} threads makes no sense", schedule.context,
-                                               schedule.chunk, schedule.threads));
+    throw Error(ErrorKind::kUsage, fmt::format("a schedule of {} positions, chunks of {} and {} threads makes no sense",
+                                               schedule.context, schedule.chunk, schedule.threads));
   }
   if (schedule.context > model.n_context()) {
-    throw Error(ErrorKind::kUsage, fmt::format("prompt and output of {} tokens are longer than the model's context of {}: shorten the prompt or ask for fewer output tokens",
+    throw Error(ErrorKind::kUsage, fmt::format("prompt and output of {} tokens are longer than the model's context of {}: "
+                                               "shorten the prompt or ask for fewer output tokens",
                                                schedule.context, model.n_context()));
   }
   recorder_ = std::make_unique<Recorder>(model.identity().n_layer, model.identity().width);
@@ -230,7 +233,9 @@ void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_
                                                    .n_seq_id = n_sequences.data(),
                                                    .seq_id = sequences.data(),
                                                    .logits = outputs.data()});
-  if (status != 0) throw Error(ErrorKind::kWorker, fmt::format("llama.cpp failed on positions {} to {} (status {})", n_tokens_, n_tokens_ + n - 1, status));
+  if (status != 0)
+    throw Error(ErrorKind::kWorker,
+                fmt::format("llama.cpp failed on positions {} to {} (status {})", n_tokens_, n_tokens_ + n - 1, status));
   recorder_->End();
   n_tokens_ += n;
   logits_row_ = want_logits ? n - 1 : -1;

@@ -1,5 +1,5 @@
-// One sequence at a time on a loaded model: prefill and single steps, with the hidden states of a capture plan handed out as they are
-// computed.
+// One sequence at a time on a loaded model: prefill and single steps, with the hidden states of a capture plan handed out as they
+// are computed.
 #ifndef VERILLM_ENGINE_SESSION_H_
 #define VERILLM_ENGINE_SESSION_H_
 
@@ -44,9 +44,8 @@ class Session {
   Session(const Model& model, const Schedule& schedule, Recording recording, const std::atomic<bool>& cancel);
   ~Session();
 
-  // Begins another sequence in the same memory, which saves making a context: its pages, above all those of the logits, cost a
-  // verification of 1300 tokens some 3 % of its time. The states are the same bits as in a new session. Error(kUsage) where the plan
-  // does not fit the model.
+  // Begins another sequence in the same memory, which saves making a context and touching its pages, above all those of the logits.
+  // The states are the same bits as in a new session. Error(kUsage) where the plan does not fit the model.
   void Restart(Recording recording);
 
   // Whether a sequence with this schedule can be run by Restart.

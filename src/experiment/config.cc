@@ -111,10 +111,13 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
 void CheckExperimentConfig(const ExperimentConfig& config) {
   if (config.trials < 1) throw Error(ErrorKind::kUsage, fmt::format("{} trials make no experiment", config.trials));
   if (config.verifiers < 1) throw Error(ErrorKind::kUsage, fmt::format("{} verifiers make no experiment", config.verifiers));
-  if (config.output_tokens < 1) throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no experiment", config.output_tokens));
-  if (config.layers_every < 1) throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
+  if (config.output_tokens < 1)
+    throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no experiment", config.output_tokens));
+  if (config.layers_every < 1)
+    throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
   if (config.schedule.chunk < 0 || config.schedule.threads < 0) {
-    throw Error(ErrorKind::kUsage, fmt::format("chunks of {} and {} threads make no sense", config.schedule.chunk, config.schedule.threads));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("chunks of {} and {} threads make no sense", config.schedule.chunk, config.schedule.threads));
   }
   if (config.ModelLabel().find('/') != std::string::npos || config.ModelLabel().empty()) {
     throw Error(ErrorKind::kUsage, fmt::format("the model's name \"{}\" cannot be part of a file name", config.ModelLabel()));
@@ -130,17 +133,20 @@ std::vector<std::string> ReadPrompts(const std::filesystem::path& path, const st
   YamlFields file(ReadYaml(path), path.string());
   YamlFields lengths(file.At("prompts"), path.string());
   file.Finish();
-  if (!lengths.Has(length)) throw Error(ErrorKind::kUsage, fmt::format("{}: has no prompts of length \"{}\"", path.string(), length));
+  if (!lengths.Has(length))
+    throw Error(ErrorKind::kUsage, fmt::format("{}: has no prompts of length \"{}\"", path.string(), length));
   return Words(lengths.At(length), path.string());
 }
 
-WorkerCommand WorkerFor(const ExperimentConfig& config, const std::string& device, const std::vector<std::filesystem::path>& model_folders) {
+WorkerCommand WorkerFor(const ExperimentConfig& config, const std::string& device,
+                        const std::vector<std::filesystem::path>& model_folders) {
   const std::size_t at = device.find('@');
   if (at == std::string::npos) return LocalWorker(device, model_folders);
   const std::string name = device.substr(at + 1);
   const auto found = config.workers.find(name);
   if (found == config.workers.end()) {
-    throw Error(ErrorKind::kUsage, fmt::format("device {} is on a worker \"{}\" that the configuration does not name under workers:", device, name));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("device {} is on a worker \"{}\" that the configuration does not name under workers:", device, name));
   }
   return {.name = device, .command = found->second, .device = device.substr(0, at)};
 }

@@ -54,9 +54,10 @@ void CheckExperimentConfig(const ExperimentConfig& config);
 // The prompts of one length in a prompts file. Error(kIo) or Error(kInput).
 std::vector<std::string> ReadPrompts(const std::filesystem::path& path, const std::string& length);
 
-// How to start the worker of a device as users name it: `NAME@WORKER` on a configured worker, else here, with models looked for in
-// `model_folders`. Error(kUsage) where the worker is not configured.
-WorkerCommand WorkerFor(const ExperimentConfig& config, const std::string& device, const std::vector<std::filesystem::path>& model_folders);
+// How to start the worker of a device as users name it: `NAME@WORKER` on a configured worker, else here, with models looked for
+// in `model_folders`. Error(kUsage) where the worker is not configured.
+WorkerCommand WorkerFor(const ExperimentConfig& config, const std::string& device,
+                        const std::vector<std::filesystem::path>& model_folders);
 
 // "cuda:0" of "cuda:0@gpu-box".
 std::string DeviceWithoutWorker(const std::string& device);

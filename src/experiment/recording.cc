@@ -39,8 +39,8 @@ RecordingFiles FilesIn(const std::filesystem::path& folder) {
   return {folder / "trace.safetensors", folder / "text.txt", folder / "inference.json"};
 }
 
-InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request, const std::filesystem::path& folder,
-                                const RecordingProgress& progress) {
+InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request,
+                                const std::filesystem::path& folder, const RecordingProgress& progress) {
   CheckPlan(request.plan, model.n_layer);
   CheckSampling(request.sampling);
   MakeFolder(folder);
@@ -62,7 +62,12 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
     // The request is accepted. Without this file the folder counts as incomplete until everything in it is new.
     std::filesystem::remove(files.inference);
     record.n_prompt = static_cast<int>(tokens.size());
-    TraceHeader header{.model = model, .device = worker.device(), .schedule = {}, .sampling = request.sampling, .plan = request.plan, .n_prompt = record.n_prompt};
+    TraceHeader header{.model = model,
+                       .device = worker.device(),
+                       .schedule = {},
+                       .sampling = request.sampling,
+                       .plan = request.plan,
+                       .n_prompt = record.n_prompt};
     writer.emplace(files.trace, std::move(header), std::vector<Token>(tokens.begin(), tokens.end()), request.output_tokens);
     if (progress) progress("prefill", 0, record.n_prompt, "");
   };
@@ -96,7 +101,8 @@ InferenceRecord ReadInferenceRecord(const std::filesystem::path& folder) {
   try {
     JsonFields fields(json, "inference");
     const int version = fields.Get<int>("schema_version");
-    if (version != kSchemaVersion) throw Error(ErrorKind::kInput, fmt::format("schema version {} is not {}", version, kSchemaVersion));
+    if (version != kSchemaVersion)
+      throw Error(ErrorKind::kInput, fmt::format("schema version {} is not {}", version, kSchemaVersion));
     InferenceRecord record;
     record.prompt = fields.Get<std::string>("prompt");
     record.raw = fields.Get<bool>("raw");

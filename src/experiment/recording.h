@@ -51,8 +51,8 @@ struct InferenceRecord {
 using RecordingProgress = std::function<void(std::string_view phase, int done, int total, std::string_view text)>;
 
 // Generates on `worker`, whose model is `model`, and writes the folder. Error(kIo), and whatever the worker reports.
-InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request, const std::filesystem::path& folder,
-                                const RecordingProgress& progress = {});
+InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request,
+                                const std::filesystem::path& folder, const RecordingProgress& progress = {});
 
 // Reads inference.json; Error(kIo) or Error(kInput).
 InferenceRecord ReadInferenceRecord(const std::filesystem::path& folder);

@@ -17,7 +17,9 @@ namespace {
 constexpr std::uint64_t kMaxResultBytes = std::uint64_t{4} << 30;
 
 // Six significant digits: what the statistics are good for, at a third of the size.
-Json Rounded(double value) { return std::isfinite(value) ? Json(std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr)) : Json(nullptr); }
+Json Rounded(double value) {
+  return std::isfinite(value) ? Json(std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr)) : Json(nullptr);
+}
 
 Json Rounded(std::optional<double> value) { return value ? Rounded(*value) : Json(nullptr); }
 
@@ -99,22 +101,21 @@ Json PublishedStatistics(const PolicyResult& result, const ResponseDiscrepancy& 
     sum_mean_error += statistics.MeanAbsError().value_or(0);
     sum_pe += statistics.Pe().value_or(0);
 
-    Json entry = {
-        // The published classes look at absolute errors alone, whatever their names say, and overlap.
-        {"exact_match", statistics.n_error_zero},
-        {"exp_match_large", statistics.n_error_above_02},
-        {"exp_match_small", statistics.n_finite() - statistics.n_error_zero - statistics.n_error_above_02},
-        {"exp_mismatch_large", statistics.n_error_above_5},
-        {"exp_mismatch_small", statistics.n_error_above_02 - statistics.n_error_above_5},
-        {"mean_error", Rounded(statistics.MeanAbsError())},
-        {"mean_signed_error", Rounded(statistics.MeanError())},
-        {"max_error", Rounded(statistics.max_abs_error)},
-        {"Pe", Rounded(statistics.Pe())},
-        {"Pm", Rounded(statistics.Pm())},
-        {"Pw", Rounded(statistics.Pw())},
-        {"relative_error", Rounded(statistics.RelativeError())},
-        {"element_error", Rounded(pair.element_error)},
-        {"verdict", result.pair_failures[i].empty() ? "ACCEPT" : "REJECT"}};
+    Json entry = {// The published classes look at absolute errors alone, whatever their names say, and overlap.
+                  {"exact_match", statistics.n_error_zero},
+                  {"exp_match_large", statistics.n_error_above_02},
+                  {"exp_match_small", statistics.n_finite() - statistics.n_error_zero - statistics.n_error_above_02},
+                  {"exp_mismatch_large", statistics.n_error_above_5},
+                  {"exp_mismatch_small", statistics.n_error_above_02 - statistics.n_error_above_5},
+                  {"mean_error", Rounded(statistics.MeanAbsError())},
+                  {"mean_signed_error", Rounded(statistics.MeanError())},
+                  {"max_error", Rounded(statistics.max_abs_error)},
+                  {"Pe", Rounded(statistics.Pe())},
+                  {"Pm", Rounded(statistics.Pm())},
+                  {"Pw", Rounded(statistics.Pw())},
+                  {"relative_error", Rounded(statistics.RelativeError())},
+                  {"element_error", Rounded(pair.element_error)},
+                  {"verdict", result.pair_failures[i].empty() ? "ACCEPT" : "REJECT"}};
     per_layer.emplace_back(fmt::format("token_{}_layer_{}", pair.position - first, pair.point.Name()), std::move(entry));
   }
   const double n_pairs = static_cast<double>(std::max<std::size_t>(discrepancy.pairs.size(), 1));
@@ -160,7 +161,8 @@ Json ErrorSeries(const ResponseDiscrepancy& discrepancy) {
   Json slopes = Json::array();
   for (const auto& [position, sums] : by_position) {
     errors.push_back(sums.n_points > 0 ? Rounded(sums.sum_points / sums.n_points) : Json(nullptr));
-    slopes.push_back(sums.n > 1 ? Rounded((sums.n * sums.xy - sums.x * sums.y) / (sums.n * sums.xx - sums.x * sums.x)) : Json(nullptr));
+    slopes.push_back(sums.n > 1 ? Rounded((sums.n * sums.xy - sums.x * sums.y) / (sums.n * sums.xx - sums.x * sums.x))
+                                : Json(nullptr));
   }
   return {{"log_relative_error", std::move(errors)}, {"depth_slope", std::move(slopes)}};
 }
@@ -173,7 +175,8 @@ Json ReadResult(const std::filesystem::path& path) {
   try {
     return Json::parse(text, without_pairs);
   } catch (const nlohmann::json::parse_error& error) {
-    throw Error(ErrorKind::kInput, fmt::format("{}: is not JSON from byte {} on; remove it and run the experiment again", path.string(), error.byte));
+    throw Error(ErrorKind::kInput, fmt::format("{}: is not JSON from byte {} on; remove it and run the experiment again",
+                                               path.string(), error.byte));
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::kInput, fmt::format("{}: {}", path.string(), error.what()));  // a number that no double holds
   }

@@ -39,11 +39,12 @@ std::string Now() {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   std::tm utc{};
   ::gmtime_r(&now, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+                     utc.tm_min, utc.tm_sec);
 }
 
-// Prover and verifier as file names have them: the devices as users name them, with their workers only where the devices alone would
-// be the same.
+// Prover and verifier as file names have them: the devices as users name them, with their workers only where the devices alone
+// would be the same.
 std::pair<std::string, std::string> LabelsOf(const Direction& direction) {
   const std::string prover = DeviceWithoutWorker(direction.prover);
   const std::string verifier = DeviceWithoutWorker(direction.verifier);
@@ -68,7 +69,8 @@ class Run {
     prompts_ = ReadPrompts(config.prompts, config.prompt_length);
     MakeFolder(out);
     progress_state_.phase = "hashing the model";
-    reference_ = ReferenceTo(model, [&](std::uint64_t done, std::uint64_t total) { Tell(static_cast<double>(done), static_cast<double>(total)); });
+    reference_ = ReferenceTo(
+        model, [&](std::uint64_t done, std::uint64_t total) { Tell(static_cast<double>(done), static_cast<double>(total)); });
   }
 
   // The trial's inference, with the same-device verification that later ones are held against.
@@ -83,10 +85,11 @@ class Run {
                               .output_tokens = config_.output_tokens,
                               .plan = PlanFor(ModelOn(direction.prover)),
                               .schedule = config_.schedule};
-      RecordInference(prover, ModelOn(direction.prover), request, folder, [&](std::string_view phase, int done, int total, std::string_view) {
-        progress_state_.phase = phase;
-        Tell(done, total);
-      });
+      RecordInference(prover, ModelOn(direction.prover), request, folder,
+                      [&](std::string_view phase, int done, int total, std::string_view) {
+                        progress_state_.phase = phase;
+                        Tell(done, total);
+                      });
     }
     if (!fs::exists(BaselineFile(folder)) || SettingsIn(BaselineFile(folder)) != Settings()) {
       Json baseline = VerifierJson(folder, direction.prover, 0, "verify on the same device");
@@ -101,7 +104,8 @@ class Run {
     const fs::path path = out_ / TrialFile(config_, direction, trial);
     const fs::path folder = InferenceFolder(direction, trial);
     if (!fs::exists(FilesIn(folder).inference)) {
-      throw Error(ErrorKind::kIo, fmt::format("{}: there is no inference of trial {} to verify; run --step infer first", folder.string(), trial));
+      throw Error(ErrorKind::kIo,
+                  fmt::format("{}: there is no inference of trial {} to verify; run --step infer first", folder.string(), trial));
     }
     HasInference(folder, trial);  // says so where it is of other settings
     if (fs::exists(path)) {
@@ -123,37 +127,39 @@ class Run {
     }
     bool all_pass = true;
     for (const Json& verifier : verifiers) all_pass &= verifier.at("verdict") == "PASS";
-    const Json result = {
-        {"schema_version", kSchemaVersion},
-        {"experiment", config_.experiment},
-        {"scenario", direction.scenario},
-        {"trial_id", trial},
-        {"model", config_.ModelLabel()},
-        {"inference_device", DeviceWithoutWorker(direction.prover)},
-        {"verification_device", DeviceWithoutWorker(direction.verifier)},
-        {"prompt", Preview(inference.prompt, kPromptPreview)},
-        {"inference",
-         {{"generated_length", inference.n_output},
-          {"generated_text_preview", Preview(text, kTextPreview)},
-          {"prompt_length", inference.n_prompt},
-          {"timing",
-           {{"total_time", inference.total_seconds()},
-            {"tokens_per_second", NumberOrNull(inference.tokens_per_second())},
-            {"prefill_time", inference.prefill_seconds},
-            {"decode_time", inference.decode_seconds}}}}},
-        {"verifiers", std::move(verifiers)},
-        {"baseline", ReadResult(BaselineFile(folder))},
-        {"summary",
-         {{"avg_accept_rate", sum_accept_rate / config_.verifiers},
-          {"avg_overhead_percentage", sum_overhead / config_.verifiers},
-          {"final_verdict", all_pass ? "PASS" : "FAIL"}}},
-        {"context",
-         {{"time", Now()},
-          {"settings", Settings()},
-          {"model", ToJson(inference.model)},
-          {"prover", {{"device", ToJson(inference.device)}, {"schedule", ToJson(inference.schedule)}, {"n_overflow", inference.n_overflow}}},
-          {"sampling", ToJson(inference.sampling)},
-          {"trace", fs::relative(FilesIn(folder).trace, out_).string()}}}};
+    const Json result = {{"schema_version", kSchemaVersion},
+                         {"experiment", config_.experiment},
+                         {"scenario", direction.scenario},
+                         {"trial_id", trial},
+                         {"model", config_.ModelLabel()},
+                         {"inference_device", DeviceWithoutWorker(direction.prover)},
+                         {"verification_device", DeviceWithoutWorker(direction.verifier)},
+                         {"prompt", Preview(inference.prompt, kPromptPreview)},
+                         {"inference",
+                          {{"generated_length", inference.n_output},
+                           {"generated_text_preview", Preview(text, kTextPreview)},
+                           {"prompt_length", inference.n_prompt},
+                           {"timing",
+                            {{"total_time", inference.total_seconds()},
+                             {"tokens_per_second", NumberOrNull(inference.tokens_per_second())},
+                             {"prefill_time", inference.prefill_seconds},
+                             {"decode_time", inference.decode_seconds}}}}},
+                         {"verifiers", std::move(verifiers)},
+                         {"baseline", ReadResult(BaselineFile(folder))},
+                         {"summary",
+                          {{"avg_accept_rate", sum_accept_rate / config_.verifiers},
+                           {"avg_overhead_percentage", sum_overhead / config_.verifiers},
+                           {"final_verdict", all_pass ? "PASS" : "FAIL"}}},
+                         {"context",
+                          {{"time", Now()},
+                           {"settings", Settings()},
+                           {"model", ToJson(inference.model)},
+                           {"prover",
+                            {{"device", ToJson(inference.device)},
+                             {"schedule", ToJson(inference.schedule)},
+                             {"n_overflow", inference.n_overflow}}},
+                           {"sampling", ToJson(inference.sampling)},
+                           {"trace", fs::relative(FilesIn(folder).trace, out_).string()}}}};
     WriteFile(path, result.dump() + "\n");
   }
 
@@ -182,24 +188,26 @@ class Run {
     }
     const double n_trials = config_.trials;
     Json by_policy = Json::object();
-    for (const std::string_view name : PolicyNames()) by_policy[std::string(name)] = sums["policy " + std::string(name)] / n_trials;
-    const Json summary = {{"schema_version", kSchemaVersion},
-                          {"experiment", config_.experiment},
-                          {"scenario", direction.scenario},
-                          {"model", config_.ModelLabel()},
-                          {"inference_device", DeviceWithoutWorker(direction.prover)},
-                          {"verification_device", DeviceWithoutWorker(direction.verifier)},
-                          {"num_trials", config_.trials},
-                          {"num_verifiers_per_trial", config_.verifiers},
-                          {"trials", std::move(trials)},
-                          {"aggregate",
-                           {{"avg_accept_rate", sums["accept_rate"] / n_trials},
-                            {"avg_overhead_percentage", sums["overhead"] / n_trials},
-                            {"pass_rate", n_pass / n_trials},
-                            {"avg_accept_rate_without_embeddings", NumberOrNull(sums["accept_rate_without_embeddings"] / n_trials)},
-                            {"avg_accept_rate_published_plan", NumberOrNull(sums["accept_rate_published_plan"] / n_trials)},
-                            {"avg_accept_rate_by_policy", std::move(by_policy)}}},
-                          {"context", {{"time", Now()}, {"settings", Settings()}}}};
+    for (const std::string_view name : PolicyNames())
+      by_policy[std::string(name)] = sums["policy " + std::string(name)] / n_trials;
+    const Json summary = {
+        {"schema_version", kSchemaVersion},
+        {"experiment", config_.experiment},
+        {"scenario", direction.scenario},
+        {"model", config_.ModelLabel()},
+        {"inference_device", DeviceWithoutWorker(direction.prover)},
+        {"verification_device", DeviceWithoutWorker(direction.verifier)},
+        {"num_trials", config_.trials},
+        {"num_verifiers_per_trial", config_.verifiers},
+        {"trials", std::move(trials)},
+        {"aggregate",
+         {{"avg_accept_rate", sums["accept_rate"] / n_trials},
+          {"avg_overhead_percentage", sums["overhead"] / n_trials},
+          {"pass_rate", n_pass / n_trials},
+          {"avg_accept_rate_without_embeddings", NumberOrNull(sums["accept_rate_without_embeddings"] / n_trials)},
+          {"avg_accept_rate_published_plan", NumberOrNull(sums["accept_rate_published_plan"] / n_trials)},
+          {"avg_accept_rate_by_policy", std::move(by_policy)}}},
+        {"context", {{"time", Now()}, {"settings", Settings()}}}};
     const fs::path path = out_ / SummaryFile(config_, direction);
     WriteFile(path, summary.dump(2) + "\n");
     return path;
@@ -232,7 +240,9 @@ class Run {
     return sampling;
   }
 
-  CapturePlan PlanFor(const ModelIdentity& model) const { return PlanEvery(config_.layers_every, model.n_layer, config_.with_final, config_.states); }
+  CapturePlan PlanFor(const ModelIdentity& model) const {
+    return PlanEvery(config_.layers_every, model.n_layer, config_.with_final, config_.states);
+  }
 
   // What must be the same for results to belong together.
   Json Settings() const {
@@ -255,15 +265,17 @@ class Run {
   }
 
   [[noreturn]] static void ThrowOtherSettings(const fs::path& path) {
-    throw Error(ErrorKind::kUsage, fmt::format("{}: was made with other settings; choose another --out, or remove it", path.string()));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{}: was made with other settings; choose another --out, or remove it", path.string()));
   }
 
   // Whether a finished inference of these settings is in the folder.
   bool HasInference(const fs::path& folder, int trial) const {
     if (!fs::exists(FilesIn(folder).inference)) return false;
     const InferenceRecord record = ReadInferenceRecord(folder);
-    const bool same = record.model.digest == reference_.digest && record.prompt == ToValidUtf8(PromptOf(trial)) && record.raw == config_.raw &&
-                      record.sampling == SamplingOf(trial) && record.output_tokens == config_.output_tokens && record.requested == config_.schedule &&
+    const bool same = record.model.digest == reference_.digest && record.prompt == ToValidUtf8(PromptOf(trial)) &&
+                      record.raw == config_.raw && record.sampling == SamplingOf(trial) &&
+                      record.output_tokens == config_.output_tokens && record.requested == config_.schedule &&
                       ToJson(record.plan) == ToJson(PlanFor(record.model));
     if (!same) ThrowOtherSettings(FilesIn(folder).inference);
     return true;
@@ -300,8 +312,9 @@ class Run {
     const double inference_seconds = ReadInferenceRecord(folder).total_seconds();
     progress_state_.phase = phase;
     Tell(0, static_cast<double>(trace.tokens().size()));
-    const Verification verification = VerifyTrace(worker, model, trace, text, {.plan = PlanFor(model), .schedule = config_.schedule, .other_model = false},
-                                                  [&](int done, int total) { Tell(done, total); });
+    const Verification verification =
+        VerifyTrace(worker, model, trace, text, {.plan = PlanFor(model), .schedule = config_.schedule, .other_model = false},
+                    [&](int done, int total) { Tell(done, total); });
     Json policies = Json::object();
     PolicyResult configured;
     for (const std::string_view name : PolicyNames()) {

@@ -21,11 +21,11 @@ Step StepFromName(const std::string& name);
 
 // What is going on, for whoever waits.
 struct RunProgress {
-  std::string direction;   // "cpu:zen4 to cpu:haswell"
-  int trial = 0;           // from 1
+  std::string direction;  // "cpu:zen4 to cpu:haswell"
+  int trial = 0;          // from 1
   int trials = 0;
-  std::string phase;       // "prefill", "generate", "verify 2 of 3", "loading", "kept"
-  double done = 0;         // tokens, or a share of 1
+  std::string phase;  // "prefill", "generate", "verify 2 of 3", "loading", "kept"
+  double done = 0;    // tokens, or a share of 1
   double total = 0;
 };
 

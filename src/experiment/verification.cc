@@ -20,15 +20,18 @@ class Comparison {
     result_.plan = std::move(plan);
     const int n_tokens = static_cast<int>(prover.tokens().size());
     for (int position = prover.header().n_prompt; position < n_tokens; ++position) result_.positions.push_back(position);
-    row_bytes_ = static_cast<std::size_t>(prover.header().model.width) * static_cast<std::size_t>(FormatOf(result_.plan.type).bytes);
+    row_bytes_ =
+        static_cast<std::size_t>(prover.header().model.width) * static_cast<std::size_t>(FormatOf(result_.plan.type).bytes);
     for (const CapturePoint point : result_.plan.points) n_compared_[point] = 0;
   }
 
   // The verifier's next rows of a capture point; they begin with the first generated token.
   void Add(CapturePoint point, std::span<const std::byte> rows) {
     const auto compared = n_compared_.find(point);
-    if (compared == n_compared_.end() || rows.size() % row_bytes_ != 0 || compared->second + rows.size() / row_bytes_ > result_.positions.size()) {
-      throw Error(ErrorKind::kWorker, fmt::format("{} bytes of states for capture point {} were not asked for", rows.size(), point.Name()));
+    if (compared == n_compared_.end() || rows.size() % row_bytes_ != 0 ||
+        compared->second + rows.size() / row_bytes_ > result_.positions.size()) {
+      throw Error(ErrorKind::kWorker,
+                  fmt::format("{} bytes of states for capture point {} were not asked for", rows.size(), point.Name()));
     }
     for (std::size_t offset = 0; offset < rows.size(); offset += row_bytes_) {
       Compare(point, result_.positions[compared->second++], rows.subspan(offset, row_bytes_));
@@ -38,10 +41,12 @@ class Comparison {
   ResponseDiscrepancy Finish() {
     for (const CapturePoint point : result_.plan.points) {
       if (n_compared_[point] < result_.positions.size()) {
-        throw Error(ErrorKind::kWorker, fmt::format("{} of {} states of capture point {} were computed", n_compared_[point], result_.positions.size(), point.Name()));
+        throw Error(ErrorKind::kWorker, fmt::format("{} of {} states of capture point {} were computed", n_compared_[point],
+                                                    result_.positions.size(), point.Name()));
       }
       if (n_missing_[point] > 0) {
-        result_.failures.push_back(fmt::format("the trace lacks {} of {} rows of capture point {}", n_missing_[point], result_.positions.size(), point.Name()));
+        result_.failures.push_back(fmt::format("the trace lacks {} of {} rows of capture point {}", n_missing_[point],
+                                               result_.positions.size(), point.Name()));
       }
     }
     return std::move(result_);
@@ -54,7 +59,10 @@ class Comparison {
       ++n_missing_[point];
       return;
     }
-    PairDiscrepancy pair{.point = point, .position = position, .statistics = ComparePair(prover, verifier, result_.plan.type), .element_error = {}};
+    PairDiscrepancy pair{.point = point,
+                         .position = position,
+                         .statistics = ComparePair(prover, verifier, result_.plan.type),
+                         .element_error = {}};
     if (pair.statistics.n_nonfinite > 0) RefuseNonFinite(prover, point, position);
     pair.element_error = MedianElementError(prover, verifier, result_.plan.type);
     result_.pairs.push_back(std::move(pair));
@@ -64,8 +72,9 @@ class Comparison {
   void RefuseNonFinite(std::span<const std::byte> row, CapturePoint point, int position) const {
     const int index = FindNonFinite(row, result_.plan.type);
     if (index < 0) return;
-    throw Error(ErrorKind::kInput, fmt::format("the trace holds {} at capture point {}, position {}, element {}",
-                                               DecodeState(row, result_.plan.type, static_cast<std::size_t>(index)), point.Name(), position, index));
+    throw Error(ErrorKind::kInput,
+                fmt::format("the trace holds {} at capture point {}, position {}, element {}",
+                            DecodeState(row, result_.plan.type, static_cast<std::size_t>(index)), point.Name(), position, index));
   }
 
   const TraceFile& prover_;
@@ -77,16 +86,19 @@ class Comparison {
 
 void CheckModel(const ModelIdentity& claimed, const ModelIdentity& loaded, bool other_model) {
   if (claimed.vocabulary_digest != loaded.vocabulary_digest) {
-    throw Error(ErrorKind::kInput, fmt::format("the trace was made with another tokenizer: that of \"{}\" ({} tokens), not that of \"{}\" ({} tokens)",
-                                               claimed.name, claimed.n_vocab, loaded.name, loaded.n_vocab));
+    throw Error(
+        ErrorKind::kInput,
+        fmt::format("the trace was made with another tokenizer: that of \"{}\" ({} tokens), not that of \"{}\" ({} tokens)",
+                    claimed.name, claimed.n_vocab, loaded.name, loaded.n_vocab));
   }
   if (claimed.width != loaded.width || claimed.n_layer != loaded.n_layer) {
-    throw Error(ErrorKind::kInput, fmt::format("the trace is of a model with {} blocks of width {}, not {} of width {}", claimed.n_layer, claimed.width,
-                                               loaded.n_layer, loaded.width));
+    throw Error(ErrorKind::kInput, fmt::format("the trace is of a model with {} blocks of width {}, not {} of width {}",
+                                               claimed.n_layer, claimed.width, loaded.n_layer, loaded.width));
   }
   if (claimed.digest != loaded.digest && !other_model) {
     throw Error(ErrorKind::kInput,
-                fmt::format("the trace names another model file: \"{}\" {} with SHA-256 {}, not \"{}\" {} with {}; compare anyway with --other-model",
+                fmt::format("the trace names another model file: \"{}\" {} with SHA-256 {}, not \"{}\" {} with {}; compare "
+                            "anyway with --other-model",
                             claimed.name, claimed.weight_type, claimed.digest, loaded.name, loaded.weight_type, loaded.digest));
   }
 }
@@ -99,7 +111,8 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
   CheckModel(header.model, model, request.other_model);
   CheckPlan(request.plan, model.n_layer);
   if (request.plan.type != header.plan.type) {
-    throw Error(ErrorKind::kUsage, fmt::format("the trace's states are {}, not {}", StateTypeName(header.plan.type), StateTypeName(request.plan.type)));
+    throw Error(ErrorKind::kUsage, fmt::format("the trace's states are {}, not {}", StateTypeName(header.plan.type),
+                                               StateTypeName(request.plan.type)));
   }
   const auto start = std::chrono::steady_clock::now();
   Verification verification;
@@ -130,13 +143,15 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
 }
 
 ResponseDiscrepancy CompareTraces(const TraceFile& a, const TraceFile& b) {
-  if (!std::equal(a.tokens().begin(), a.tokens().end(), b.tokens().begin(), b.tokens().end()) || a.header().n_prompt != b.header().n_prompt) {
-    throw Error(ErrorKind::kInput, fmt::format("the traces are of different tokens ({} and {}, prompts of {} and {})", a.tokens().size(), b.tokens().size(),
-                                               a.header().n_prompt, b.header().n_prompt));
+  if (!std::equal(a.tokens().begin(), a.tokens().end(), b.tokens().begin(), b.tokens().end()) ||
+      a.header().n_prompt != b.header().n_prompt) {
+    throw Error(ErrorKind::kInput, fmt::format("the traces are of different tokens ({} and {}, prompts of {} and {})",
+                                               a.tokens().size(), b.tokens().size(), a.header().n_prompt, b.header().n_prompt));
   }
   if (a.header().model.width != b.header().model.width || a.header().plan.type != b.header().plan.type) {
-    throw Error(ErrorKind::kInput, fmt::format("the traces cannot be compared: states of width {} in {} and of width {} in {}", a.header().model.width,
-                                               StateTypeName(a.header().plan.type), b.header().model.width, StateTypeName(b.header().plan.type)));
+    throw Error(ErrorKind::kInput, fmt::format("the traces cannot be compared: states of width {} in {} and of width {} in {}",
+                                               a.header().model.width, StateTypeName(a.header().plan.type),
+                                               b.header().model.width, StateTypeName(b.header().plan.type)));
   }
   CapturePlan plan;
   plan.type = a.header().plan.type;

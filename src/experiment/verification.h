@@ -15,10 +15,10 @@ namespace verillm {
 // The result of one verification.
 struct Verification {
   ResponseDiscrepancy discrepancy;
-  DeviceIdentity device;        // of the verifier
+  DeviceIdentity device;  // of the verifier
   Schedule schedule;
-  std::uint64_t n_overflow = 0; // verifier's elements beyond the range of the recorded type
-  double seconds = 0;           // from request to last comparison
+  std::uint64_t n_overflow = 0;  // verifier's elements beyond the range of the recorded type
+  double seconds = 0;            // from request to last comparison
 };
 
 // What the verifier demands.

@@ -23,12 +23,14 @@ YAML::Node ReadYaml(const std::filesystem::path& path) {
 }
 
 YamlFields::YamlFields(const YAML::Node& map, std::string where) : map_(map), where_(std::move(where)) {
-  if (!map.IsMap()) throw Error(ErrorKind::kInput, fmt::format("{}:{}: is no map of keys and values", where_, map.Mark().line + 1));
+  if (!map.IsMap())
+    throw Error(ErrorKind::kInput, fmt::format("{}:{}: is no map of keys and values", where_, map.Mark().line + 1));
   std::set<std::string> keys;
   for (const auto& entry : map) {
     const std::string key = entry.first.as<std::string>("");
     if (!keys.insert(key).second) {
-      throw Error(ErrorKind::kInput, fmt::format("{}:{}: key \"{}\" stands there twice", where_, entry.first.Mark().line + 1, key));
+      throw Error(ErrorKind::kInput,
+                  fmt::format("{}:{}: key \"{}\" stands there twice", where_, entry.first.Mark().line + 1, key));
     }
   }
 }
@@ -47,7 +49,8 @@ void YamlFields::Finish() const {
   for (const auto& entry : map_) {
     const std::string key = entry.first.as<std::string>("");
     if (seen_.contains(key)) continue;
-    throw Error(ErrorKind::kInput, fmt::format("{}:{}: unknown key \"{}\"; known are {}", where_, entry.first.Mark().line + 1, key, fmt::join(seen_, ", ")));
+    throw Error(ErrorKind::kInput, fmt::format("{}:{}: unknown key \"{}\"; known are {}", where_, entry.first.Mark().line + 1,
+                                               key, fmt::join(seen_, ", ")));
   }
 }
 

@@ -17,8 +17,7 @@ namespace {
 enum class Bound { kAtMost, kAtLeast };
 
 // Fails a share of `k` in `n` that is significantly on the wrong side of its threshold. A share of nothing is no evidence.
-Failure JudgeShare(std::string_view name, std::uint64_t k, std::uint64_t n, Bound bound, double threshold,
-                   double significance) {
+Failure JudgeShare(std::string_view name, std::uint64_t k, std::uint64_t n, Bound bound, double threshold, double significance) {
   if (n == 0) return {};
   const double share = static_cast<double>(k) / static_cast<double>(n);
   const bool at_most = bound == Bound::kAtMost;
@@ -55,8 +54,8 @@ Failure JudgePaper(const PairStatistics& statistics, const Thresholds& threshold
 
   const double mean_error = std::abs(statistics.sum_error / static_cast<double>(statistics.n_finite()));
   if (!(mean_error < thresholds.mean_error)) {
-    AddFailure(failures, fmt::format("|mean error| {} >= {}", ShowBeside(mean_error, thresholds.mean_error),
-                                     thresholds.mean_error));
+    AddFailure(failures,
+               fmt::format("|mean error| {} >= {}", ShowBeside(mean_error, thresholds.mean_error), thresholds.mean_error));
   }
   return failures;
 }

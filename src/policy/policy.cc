@@ -25,10 +25,10 @@ struct Rule {
 
 // In the order in which they are offered. Anything that changes a verdict changes the version.
 constexpr std::array<Rule, 2> kRules = {{
-    {"paper", 1, "VeriLLM, arXiv 2509.24257; shares are held against their thresholds by exact binomial tests",
-     JudgePaper, JudgePaper},
-    {"reference", 1, "github.com/Ed1sonL1-byte/verillm-experiments at 39a6e3a, src/analysis/statistics.py",
-     JudgeReferencePair, nullptr},
+    {"paper", 1, "VeriLLM, arXiv 2509.24257; shares are held against their thresholds by exact binomial tests", JudgePaper,
+     JudgePaper},
+    {"reference", 1, "github.com/Ed1sonL1-byte/verillm-experiments at 39a6e3a, src/analysis/statistics.py", JudgeReferencePair,
+     nullptr},
 }};
 
 // Written so that NaN fails too.
@@ -51,10 +51,8 @@ void CheckThresholds(const Thresholds& thresholds) {
 
 PointResult JudgePoint(const Policy& policy, const ResponseDiscrepancy& response, CapturePoint point,
                        const std::vector<Failure>& pair_failures) {
-  PointResult result{.point = point,
-                     .pool = PoolOverPositions(response, point),
-                     .total_count = response.positions.size(),
-                     .pool_failure = {}};
+  PointResult result{
+      .point = point, .pool = PoolOverPositions(response, point), .total_count = response.positions.size(), .pool_failure = {}};
   for (std::size_t i = 0; i < response.pairs.size(); ++i) {
     result.accept_count += response.pairs[i].point == point && pair_failures[i].empty();
   }
@@ -69,8 +67,8 @@ std::string RejectedPairs(const PolicyResult& result, const ResponseDiscrepancy&
                                   [](const Failure& failure) { return !failure.empty(); });
   if (first == result.pair_failures.end()) return text;
   const PairDiscrepancy& pair = response.pairs[static_cast<std::size_t>(first - result.pair_failures.begin())];
-  return text + fmt::format(", the first rejected being capture point {} at position {}: {}", pair.point.Name(), pair.position,
-                            *first);
+  return text +
+         fmt::format(", the first rejected being capture point {} at position {}: {}", pair.point.Name(), pair.position, *first);
 }
 
 // The first rejected pool with its values, the others by name: all values stand in the results of the capture points. Empty where
@@ -165,7 +163,8 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
 
   const bool pairs_accepted = result.accept_rate() > policy.thresholds.accept_rate;
   std::vector<std::string> grounds = response.failures;
-  if (result.total_count > 0 && policy.unit == Unit::kPairs && !pairs_accepted) grounds.push_back(RejectedPairs(result, response));
+  if (result.total_count > 0 && policy.unit == Unit::kPairs && !pairs_accepted)
+    grounds.push_back(RejectedPairs(result, response));
   if (policy.unit == Unit::kPools && result.pools_accepted() == false) grounds.push_back(RejectedPools(result.points));
 
   if (!grounds.empty()) {

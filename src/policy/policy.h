@@ -24,12 +24,12 @@ std::string_view VerdictName(Verdict verdict);
 
 // The four thresholds of VeriLLM (arXiv 2509.24257) for heterogeneous hardware, and what turns pairs into a response's verdict.
 struct Thresholds {
-  double pe = 0.05;           // at most this share of elements with another sign or exponent
-  double pm = 0.75;           // at least this share of them with distant mantissas
-  double pw = 0.50;           // at least this share of the others with close mantissas (0.80 in the paper's off-chain setting)
-  double mean_error = 0.01;   // the mean error stays below this
-  double significance = 0.01; // level of the exact binomial test that holds a share against its threshold
-  double accept_rate = 0.90;  // more than this share of pairs must be accepted (experiment 2; experiment 1: 0.95)
+  double pe = 0.05;            // at most this share of elements with another sign or exponent
+  double pm = 0.75;            // at least this share of them with distant mantissas
+  double pw = 0.50;            // at least this share of the others with close mantissas (0.80 in the paper's off-chain setting)
+  double mean_error = 0.01;    // the mean error stays below this
+  double significance = 0.01;  // level of the exact binomial test that holds a share against its threshold
+  double accept_rate = 0.90;   // more than this share of pairs must be accepted (experiment 2; experiment 1: 0.95)
 };
 
 // Empty where accepted, else which criterion failed with value and threshold, e.g. "Pe 0.132 > 0.05".
@@ -58,10 +58,10 @@ Policy MakePolicy(std::string_view name, const Thresholds& thresholds, Unit unit
 // What a policy says of one capture point.
 struct PointResult {
   CapturePoint point;
-  PairStatistics pool;          // over all compared positions
-  std::size_t accept_count = 0; // pairs accepted
-  std::size_t total_count = 0;  // pairs that the plan asks for
-  Failure pool_failure;         // empty where the pool is accepted or not judged
+  PairStatistics pool;           // over all compared positions
+  std::size_t accept_count = 0;  // pairs accepted
+  std::size_t total_count = 0;   // pairs that the plan asks for
+  Failure pool_failure;          // empty where the pool is accepted or not judged
 };
 
 struct PolicyResult {
@@ -72,17 +72,17 @@ struct PolicyResult {
   Verdict verdict = Verdict::kInconclusive;
   std::string reason;  // one sentence: why this verdict, with the values that decided it
   std::size_t accept_count = 0;
-  std::size_t total_count = 0;  // pairs that the plan asks for; missing ones count as rejected
+  std::size_t total_count = 0;         // pairs that the plan asks for; missing ones count as rejected
   std::vector<Failure> pair_failures;  // one for each of the response's pairs, in their order
   std::vector<PointResult> points;     // one for each capture point of the plan, in its order
 
-  double accept_rate() const;   // accept_count / total_count, 0 where nothing was to be compared
+  double accept_rate() const;                  // accept_count / total_count, 0 where nothing was to be compared
   std::optional<bool> pools_accepted() const;  // whether no point has a pool_failure; nullopt where pools are not judged
 };
 
-// Reject where the response has failures, or where what the policy's unit asks is not met: more than thresholds.accept_rate of the
-// expected pairs accepted, or every pool accepted. Inconclusive where nothing was to be compared; accept otherwise. Both units are
-// evaluated and in the result, whichever decides.
+// Reject where the response has failures, or where what the policy's unit asks is not met: more than thresholds.accept_rate of
+// the expected pairs accepted, or every pool accepted. Inconclusive where nothing was to be compared; accept otherwise. Both
+// units are evaluated and in the result, whichever decides.
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response);
 
 }  // namespace verillm

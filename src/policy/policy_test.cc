@@ -138,7 +138,8 @@ TEST(Evaluate, SaysWhichUnitDecided) {
   EXPECT_EQ(Evaluate(MakePolicy("paper", {}, Unit::kPairs), IdenticalResponse(2, 2)).reason, "4 of 4 pairs accepted (1 > 0.9)");
   EXPECT_EQ(Evaluate(MakePolicy("paper", {}, Unit::kPools), IdenticalResponse(2, 2)).reason,
             "all 2 capture points pooled are accepted");
-  EXPECT_EQ(Evaluate(MakePolicy("paper", {}, Unit::kPools), IdenticalResponse(1, 2)).reason, "capture point 0 pooled is accepted");
+  EXPECT_EQ(Evaluate(MakePolicy("paper", {}, Unit::kPools), IdenticalResponse(1, 2)).reason,
+            "capture point 0 pooled is accepted");
 }
 
 TEST(Evaluate, WantsMoreThanTheCriterionOfPairs) {
@@ -250,9 +251,7 @@ TEST(Evaluate, NamesTheFirstFailureAndItsValues) {
             "(16, 24 fail too)");
 }
 
-TEST(MakePolicy, RefusesPoolsWhereTheRuleJudgesPairsOnly) {
-  EXPECT_THROW(MakePolicy("reference", {}, Unit::kPools), Error);
-}
+TEST(MakePolicy, RefusesPoolsWhereTheRuleJudgesPairsOnly) { EXPECT_THROW(MakePolicy("reference", {}, Unit::kPools), Error); }
 
 TEST(Evaluate, IsInconclusiveWhereNothingWasToBeCompared) {
   for (const std::string_view name : PolicyNames()) {

@@ -36,8 +36,8 @@ Failure JudgeReferencePair(const PairStatistics& pair, const Thresholds& thresho
 
   Failure failures;
   if (!(mean_error < thresholds.mean_error)) {
-    AddFailure(failures, fmt::format("mean abs error {} >= {}", ShowBeside(mean_error, thresholds.mean_error),
-                                     thresholds.mean_error));
+    AddFailure(failures,
+               fmt::format("mean abs error {} >= {}", ShowBeside(mean_error, thresholds.mean_error), thresholds.mean_error));
   }
   if (!(pe < thresholds.pe)) {
     AddFailure(failures, fmt::format("Pe of exponents {} >= {} ({} of {})", ShowBeside(pe, thresholds.pe), thresholds.pe,

@@ -101,9 +101,12 @@ std::string Describe(const Json& test, bool as_ratio) {
     return as_ratio ? fmt::format("{:.3f}", std::exp(value.get<double>())) : fmt::format("{:+.4f}", value.get<double>());
   };
   const Json& p = test.at("p_value");
-  return fmt::format("{} (95 %: {} to {}; p {}; {} blocks of {} positions)", number(test.at("estimate")), number(test.at("confidence_95").at(0)),
-                     number(test.at("confidence_95").at(1)),
-                     !p.is_number() ? "-" : p.get<double>() < 0.001 ? "< 0.001" : fmt::format("= {:.3f}", p.get<double>()), test.at("n_blocks").get<int>(), kBlock);
+  return fmt::format("{} (95 %: {} to {}; p {}; {} blocks of {} positions)", number(test.at("estimate")),
+                     number(test.at("confidence_95").at(0)), number(test.at("confidence_95").at(1)),
+                     !p.is_number()            ? "-"
+                     : p.get<double>() < 0.001 ? "< 0.001"
+                                               : fmt::format("= {:.3f}", p.get<double>()),
+                     test.at("n_blocks").get<int>(), kBlock);
 }
 
 bool Significant(const Json& test) { return test.at("p_value").is_number() && test.at("p_value").get<double>() < 0.05; }
@@ -122,7 +125,8 @@ MeanTest TestDifference(const std::vector<double>& a, const std::vector<double>&
   const double part_b = of_b.variance / of_b.n;
   const double sum = part_a + part_b;
   // Welch-Satterthwaite.
-  const double freedom = sum == 0 ? of_a.n + of_b.n - 2 : sum * sum / (part_a * part_a / (of_a.n - 1) + part_b * part_b / (of_b.n - 1));
+  const double freedom =
+      sum == 0 ? of_a.n + of_b.n - 2 : sum * sum / (part_a * part_a / (of_a.n - 1) + part_b * part_b / (of_b.n - 1));
   return TestEstimate(of_a.mean - of_b.mean, std::sqrt(sum), freedom, a.size() + b.size());
 }
 
@@ -150,7 +154,9 @@ Json ExperimentReport(const fs::path& folder) {
     if (entry.path().filename().string().ends_with("_summary.json")) paths.push_back(entry.path());
   }
   if (error || paths.empty()) {
-    throw Error(ErrorKind::kIo, fmt::format("{}: has no summary of an experiment (*_summary.json); run one with verillm experiment run", folder.string()));
+    throw Error(ErrorKind::kIo,
+                fmt::format("{}: has no summary of an experiment (*_summary.json); run one with verillm experiment run",
+                            folder.string()));
   }
   Json report = {{"schema_version", 1}, {"directions", Json::array()}, {"questions", Json::array()}};
   std::vector<Json> summaries;
@@ -183,36 +189,53 @@ Json ExperimentReport(const fs::path& folder) {
            {"num_verifiers_per_trial", summary.at("num_verifiers_per_trial")},
            {"prompt_tokens", Mean(summary, [](const Json& t) { return t.at("inference").at("prompt_length").get<double>(); })},
            {"output_tokens", Mean(summary, [](const Json& t) { return t.at("inference").at("generated_length").get<double>(); })},
-           {"tokens_per_second", Mean(summary, [](const Json& t) { return t.at("inference").at("timing").at("tokens_per_second").get<double>(); })},
-           {"inference_seconds", Mean(summary, [](const Json& t) { return t.at("inference").at("timing").at("total_time").get<double>(); })},
-           {"verification_seconds", Mean(summary, [](const Json& t) { return t.at("verifiers").at(0).at("overhead").at("verification_time").get<double>(); })},
+           {"tokens_per_second",
+            Mean(summary, [](const Json& t) { return t.at("inference").at("timing").at("tokens_per_second").get<double>(); })},
+           {"inference_seconds",
+            Mean(summary, [](const Json& t) { return t.at("inference").at("timing").at("total_time").get<double>(); })},
+           {"verification_seconds",
+            Mean(summary,
+                 [](const Json& t) { return t.at("verifiers").at(0).at("overhead").at("verification_time").get<double>(); })},
            {"policy", summary.at("context").at("settings").at("policy")},
            {"criterion", summary.at("context").at("settings").at("thresholds").at("accept_rate")},
            {"aggregate", aggregate},
-           {"baseline_accept_rate", Mean(summary, [](const Json& t) { return t.at("baseline").at("statistics").at("summary").at("accept_rate").get<double>(); })},
-           {"per_capture_point", summary.at("trials").at(0).at("verifiers").at(0).at("policies").at("paper").at("per_capture_point")},
+           {"baseline_accept_rate",
+            Mean(summary,
+                 [](const Json& t) { return t.at("baseline").at("statistics").at("summary").at("accept_rate").get<double>(); })},
+           {"per_capture_point",
+            summary.at("trials").at(0).at("verifiers").at(0).at("policies").at("paper").at("per_capture_point")},
            {"n_layer", context.at("model").at("n_layer")},
            {"prover", context.at("prover").at("device")}});
 
-      const std::string direction = fmt::format("{} to {}", summary.at("inference_device").get<std::string>(), summary.at("verification_device").get<std::string>());
+      const std::string direction = fmt::format("{} to {}", summary.at("inference_device").get<std::string>(),
+                                                summary.at("verification_device").get<std::string>());
       const std::vector<double> cross = BlocksOf(trials[i], "log_relative_error", false);
       const std::vector<double> baseline = BlocksOf(trials[i], "log_relative_error", true);
-      report["questions"].push_back({{"question", "device difference"}, {"direction", direction}, {"test", ToJson(TestMean(Differences(cross, baseline)))}});
-      report["questions"].push_back({{"question", "depth"}, {"direction", direction}, {"test", ToJson(TestMean(BlocksOf(trials[i], "depth_slope", false)))}});
+      report["questions"].push_back({{"question", "device difference"},
+                                     {"direction", direction},
+                                     {"test", ToJson(TestMean(Differences(cross, baseline)))}});
+      report["questions"].push_back({{"question", "depth"},
+                                     {"direction", direction},
+                                     {"test", ToJson(TestMean(BlocksOf(trials[i], "depth_slope", false)))}});
     }
     for (std::size_t i = 0; i < summaries.size(); ++i) {
       for (std::size_t j = i + 1; j < summaries.size(); ++j) {
         const Json& a = summaries[i];
         const Json& b = summaries[j];
-        if (a.at("model") != b.at("model") || a.at("inference_device") != b.at("verification_device") || a.at("verification_device") != b.at("inference_device")) continue;
-        const std::string direction = fmt::format("{} to {} against the reverse", a.at("inference_device").get<std::string>(), a.at("verification_device").get<std::string>());
+        if (a.at("model") != b.at("model") || a.at("inference_device") != b.at("verification_device") ||
+            a.at("verification_device") != b.at("inference_device"))
+          continue;
+        const std::string direction = fmt::format("{} to {} against the reverse", a.at("inference_device").get<std::string>(),
+                                                  a.at("verification_device").get<std::string>());
         report["questions"].push_back({{"question", "direction"},
                                        {"direction", direction},
-                                       {"test", ToJson(TestDifference(BlocksOf(trials[i], "log_relative_error", false), BlocksOf(trials[j], "log_relative_error", false)))}});
+                                       {"test", ToJson(TestDifference(BlocksOf(trials[i], "log_relative_error", false),
+                                                                      BlocksOf(trials[j], "log_relative_error", false)))}});
       }
     }
   } catch (const nlohmann::json::exception& bad) {
-    throw Error(ErrorKind::kInput, fmt::format("{}: its results are not as this version writes them: {}", folder.string(), bad.what()));
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: its results are not as this version writes them: {}", folder.string(), bad.what()));
   }
   return report;
 }
@@ -220,7 +243,9 @@ Json ExperimentReport(const fs::path& folder) {
 void PrintExperimentReport(const Json& report, std::ostream& out) {
   const Json& directions = report.at("directions");
   std::vector<std::string> headers = {"<"};
-  for (const Json& d : directions) headers.push_back(fmt::format("{} to {}", d.at("inference_device").get<std::string>(), d.at("verification_device").get<std::string>()));
+  for (const Json& d : directions)
+    headers.push_back(
+        fmt::format("{} to {}", d.at("inference_device").get<std::string>(), d.at("verification_device").get<std::string>()));
   Table table(headers);
   const auto add = [&](const std::string& title, auto&& cell) {
     std::vector<std::string> cells = {title};
@@ -235,43 +260,57 @@ void PrintExperimentReport(const Json& report, std::ostream& out) {
   };
   add("scenario", [](const Json& d) { return std::to_string(d.at("scenario").get<int>()); });
   add("model", [](const Json& d) { return d.at("model").get<std::string>(); });
-  add("trials x verifiers", [](const Json& d) { return fmt::format("{} x {}", d.at("num_trials").get<int>(), d.at("num_verifiers_per_trial").get<int>()); });
-  add("prompt + output tokens", [](const Json& d) { return fmt::format("{:.0f} + {:.0f}", d.at("prompt_tokens").get<double>(), d.at("output_tokens").get<double>()); });
-  add("accept rate (paper)", [](const Json& d) { return FormatPercent(d.at("aggregate").at("avg_accept_rate_by_policy").at("paper").get<double>()); });
+  add("trials x verifiers", [](const Json& d) {
+    return fmt::format("{} x {}", d.at("num_trials").get<int>(), d.at("num_verifiers_per_trial").get<int>());
+  });
+  add("prompt + output tokens", [](const Json& d) {
+    return fmt::format("{:.0f} + {:.0f}", d.at("prompt_tokens").get<double>(), d.at("output_tokens").get<double>());
+  });
+  add("accept rate (paper)",
+      [](const Json& d) { return FormatPercent(d.at("aggregate").at("avg_accept_rate_by_policy").at("paper").get<double>()); });
   add("  without the embeddings", rate("avg_accept_rate_without_embeddings"));
   add("  published plan alone", rate("avg_accept_rate_published_plan"));
   add("  same device", [](const Json& d) { return FormatPercent(d.at("baseline_accept_rate").get<double>()); });
-  add("accept rate (reference)", [](const Json& d) { return FormatPercent(d.at("aggregate").at("avg_accept_rate_by_policy").at("reference").get<double>()); });
+  add("accept rate (reference)", [](const Json& d) {
+    return FormatPercent(d.at("aggregate").at("avg_accept_rate_by_policy").at("reference").get<double>());
+  });
   add("criterion", [](const Json& d) { return fmt::format("> {}", FormatPercent(d.at("criterion").get<double>())); });
   add("trials passed", rate("pass_rate"));
   add("tokens per second", [](const Json& d) { return fmt::format("{:.1f}", d.at("tokens_per_second").get<double>()); });
   add("inference", [](const Json& d) { return FormatSeconds(d.at("inference_seconds").get<double>()); });
   add("verification", [](const Json& d) { return FormatSeconds(d.at("verification_seconds").get<double>()); });
-  add("overhead of one verifier", [](const Json& d) { return fmt::format("{:.2f} %", d.at("aggregate").at("avg_overhead_percentage").get<double>()); });
+  add("overhead of one verifier",
+      [](const Json& d) { return fmt::format("{:.2f} %", d.at("aggregate").at("avg_overhead_percentage").get<double>()); });
   table.Print(out);
 
   fmt::print(out,
-             "\nPublished: {:.2f} % accepted in experiment 1 (one device, reference rule); the paper expects more than {:.0f} % across devices\n"
+             "\nPublished: {:.2f} % accepted in experiment 1 (one device, reference rule); the paper expects more than {:.0f} % "
+             "across devices\n"
              "at about 1 % overhead.\n",
              100 * kPublishedAcceptRate, 100 * kPaperAcceptRate);
   fmt::print(out,
-             "The published overhead of 0.01 % cannot be compared: that code generates without a key-value cache, two full passes a token, so its\n"
+             "The published overhead of 0.01 % cannot be compared: that code generates without a key-value cache, two full "
+             "passes a token, so its\n"
              "inference time grows with the square of the length. Ours is against generation with a cache.\n");
 
   // Some descriptions of the published experiments list layers 0, 8, 16, 24, 32 for every model.
   constexpr int kDescribedLayer = 32;
   const int n_layer = directions.at(0).at("n_layer").get<int>();
   if (n_layer < kDescribedLayer) {
-    fmt::print(out, "\nThe model has {} blocks, so there is no layer {}; `final` is the state after its last norm.\n", n_layer, kDescribedLayer);
+    fmt::print(out, "\nThe model has {} blocks, so there is no layer {}; `final` is the state after its last norm.\n", n_layer,
+               kDescribedLayer);
   }
   fmt::print(out, "\nPer capture point, first trial (paper's statistics, pooled over positions):\n");
   for (const Json& d : directions) {
     fmt::print(out, "\n{} to {}\n", d.at("inference_device").get<std::string>(), d.at("verification_device").get<std::string>());
     Table points({"<layer", "Pe", "Pm", "Pw", "mean error", "relative error", "accepted"});
-    const auto number = [](const Json& value) { return FormatNumber(value.is_number() ? std::optional(value.get<double>()) : std::nullopt); };
+    const auto number = [](const Json& value) {
+      return FormatNumber(value.is_number() ? std::optional(value.get<double>()) : std::nullopt);
+    };
     for (const auto& [name, point] : d.at("per_capture_point").items()) {
-      points.AddRow({name, number(point.at("Pe")), number(point.at("Pm")), number(point.at("Pw")), number(point.at("mean_signed_error")),
-                     number(point.at("median_relative_error")), fmt::format("{}/{}", point.at("accept_count").get<int>(), point.at("total_count").get<int>())});
+      points.AddRow({name, number(point.at("Pe")), number(point.at("Pm")), number(point.at("Pw")),
+                     number(point.at("mean_signed_error")), number(point.at("median_relative_error")),
+                     fmt::format("{}/{}", point.at("accept_count").get<int>(), point.at("total_count").get<int>())});
     }
     points.Print(out);
   }
@@ -293,7 +332,9 @@ void PrintExperimentReport(const Json& report, std::ostream& out) {
     if (q.at("question") != "depth") continue;
     const bool grows = q.at("test").at("estimate").is_number() && q.at("test").at("estimate").get<double>() > 0;
     fmt::print(out, "  {}: {}: {}\n", q.at("direction").get<std::string>(), Describe(q.at("test"), false),
-               !Significant(q.at("test")) ? "no trend shown" : grows ? "it grows" : "it shrinks");
+               !Significant(q.at("test")) ? "no trend shown"
+               : grows                    ? "it grows"
+                                          : "it shrinks");
   }
 }
 

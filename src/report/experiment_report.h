@@ -14,10 +14,10 @@ namespace verillm {
 
 // A t-test on means of blocks of consecutive positions, which unlike single positions are nearly independent.
 struct MeanTest {
-  double mean = 0;       // estimate
-  double low = 0;        // 95 % confidence interval
+  double mean = 0;  // estimate
+  double low = 0;   // 95 % confidence interval
   double high = 0;
-  double p_value = 1;    // two-sided, of "the mean is 0"
+  double p_value = 1;  // two-sided, of "the mean is 0"
   std::size_t n_blocks = 0;
 };
 

@@ -37,7 +37,9 @@ void Table::Print(std::ostream& out) const {
   for (const std::vector<std::string>& row : rows_) print_row(row);
 }
 
-std::string FormatNumber(std::optional<double> value, int digits) { return value && std::isfinite(*value) ? fmt::format("{:.{}g}", *value, digits) : "-"; }
+std::string FormatNumber(std::optional<double> value, int digits) {
+  return value && std::isfinite(*value) ? fmt::format("{:.{}g}", *value, digits) : "-";
+}
 
 std::string FormatPercent(std::optional<double> share) { return share ? fmt::format("{:.2f} %", 100 * *share) : "-"; }
 

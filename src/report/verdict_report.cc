@@ -12,7 +12,8 @@
 namespace verillm {
 namespace {
 
-const std::vector<std::string> kHeaders = {"<layer", "Pe", "Pm", "Pw", "exact", "mean error", "mean |error|", "max |error|", "relative error"};
+const std::vector<std::string> kHeaders = {
+    "<layer", "Pe", "Pm", "Pw", "exact", "mean error", "mean |error|", "max |error|", "relative error"};
 
 std::vector<std::string> Cells(const ResponseDiscrepancy& discrepancy, CapturePoint point, const PairStatistics& pool) {
   return {point.Name(),
@@ -30,7 +31,8 @@ std::vector<std::string> Cells(const ResponseDiscrepancy& discrepancy, CapturePo
 
 void PrintDiscrepancy(const ResponseDiscrepancy& discrepancy, std::ostream& out) {
   Table table(kHeaders);
-  for (const CapturePoint point : discrepancy.plan.points) table.AddRow(Cells(discrepancy, point, PoolOverPositions(discrepancy, point)));
+  for (const CapturePoint point : discrepancy.plan.points)
+    table.AddRow(Cells(discrepancy, point, PoolOverPositions(discrepancy, point)));
   table.Print(out);
 }
 

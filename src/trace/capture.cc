@@ -27,7 +27,8 @@ CapturePoint CapturePoint::FromName(std::string_view name) {
   int layer = -1;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
   // Names are canonical ("8", not "08"), so that a capture point has one.
-  if (error != std::errc() || end != name.data() + name.size() || layer < 0 || layer == kFinalDepth || name != std::to_string(layer)) {
+  if (error != std::errc() || end != name.data() + name.size() || layer < 0 || layer == kFinalDepth ||
+      name != std::to_string(layer)) {
     throw Error(ErrorKind::kInput, fmt::format("\"{}\" is no capture point (a layer number or \"final\")", name));
   }
   return CapturePoint(layer);
@@ -43,8 +44,8 @@ int DefaultLayersEvery(int n_layer) { return std::min(8, n_layer); }
 
 CapturePlan PlanEvery(int layers_every, int n_layer, bool with_final, StateType type) {
   if (layers_every < 1 || layers_every > n_layer) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("a layer interval of {} does not fit a model of {} blocks: choose 1 to {}", layers_every, n_layer, n_layer));
+    throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} does not fit a model of {} blocks: choose 1 to {}",
+                                               layers_every, n_layer, n_layer));
   }
   CapturePlan plan;
   plan.type = type;

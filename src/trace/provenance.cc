@@ -27,18 +27,15 @@ ModelIdentity ModelIdentityFromJson(const Json& json) {
   model.vocabulary_digest = fields.Get<std::string>("vocabulary_digest");
   fields.Finish();
   if (model.n_layer < 1 || model.width < 1 || model.n_vocab < 1) {
-    throw Error(ErrorKind::kInput, fmt::format("model: {} blocks of width {} with {} tokens are no model", model.n_layer, model.width, model.n_vocab));
+    throw Error(ErrorKind::kInput, fmt::format("model: {} blocks of width {} with {} tokens are no model", model.n_layer,
+                                               model.width, model.n_vocab));
   }
   return model;
 }
 
 Json ToJson(const DeviceIdentity& device) {
-  return {{"name", device.name},
-          {"backend", device.backend},
-          {"description", ToValidUtf8(device.description)},
-          {"features", device.features},
-          {"engine", device.engine},
-          {"memory_total", device.memory_total}};
+  return {{"name", device.name},         {"backend", device.backend}, {"description", ToValidUtf8(device.description)},
+          {"features", device.features}, {"engine", device.engine},   {"memory_total", device.memory_total}};
 }
 
 DeviceIdentity DeviceIdentityFromJson(const Json& json) {
@@ -66,13 +63,17 @@ Schedule ScheduleFromJson(const Json& json) {
   schedule.threads = fields.Get<int>("threads");
   fields.Finish();
   if (schedule.context < 1 || schedule.chunk < 1 || schedule.threads < 1) {
-    throw Error(ErrorKind::kInput, fmt::format("schedule: {} positions in chunks of {} on {} threads make no sense", schedule.context, schedule.chunk, schedule.threads));
+    throw Error(ErrorKind::kInput, fmt::format("schedule: {} positions in chunks of {} on {} threads make no sense",
+                                               schedule.context, schedule.chunk, schedule.threads));
   }
   return schedule;
 }
 
 Json ToJson(const Sampling& sampling) {
-  return {{"temperature", sampling.temperature}, {"top_p", sampling.top_p}, {"seed", sampling.seed}, {"ignore_end", sampling.ignore_end}};
+  return {{"temperature", sampling.temperature},
+          {"top_p", sampling.top_p},
+          {"seed", sampling.seed},
+          {"ignore_end", sampling.ignore_end}};
 }
 
 Sampling SamplingFromJson(const Json& json) {

@@ -136,8 +136,8 @@ TEST(EncodeStates, InfinitiesAndNaNStay) {
 }
 
 TEST(EncodeStates, Float32IsCopied) {
-  const std::vector<float> states = {0, -0.0f, 1.1f, std::numeric_limits<float>::max(), kInfinity,
-                                     std::numeric_limits<float>::denorm_min()};
+  const std::vector<float> states = {
+      0, -0.0f, 1.1f, std::numeric_limits<float>::max(), kInfinity, std::numeric_limits<float>::denorm_min()};
   std::vector<std::byte> row(4 * states.size());
   EXPECT_EQ(EncodeStates(states, StateType::kF32, row), 0u);
   EXPECT_EQ(std::memcmp(row.data(), states.data(), row.size()), 0);

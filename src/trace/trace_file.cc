@@ -108,8 +108,9 @@ std::map<std::string, Tensor> ParseSafetensors(std::span<const std::byte> file, 
   if (file.size() < 8) throw Error(ErrorKind::kInput, fmt::format("{} bytes are too few for a safetensors file", file.size()));
   const std::uint64_t header_size = LoadLittleEndian<std::uint64_t>(file.data());
   if (header_size > kMaxHeaderBytes || header_size > file.size() - 8) {
-    throw Error(ErrorKind::kInput, fmt::format("offset 0: a header of {} bytes does not fit this file of {}; it is cut short or no safetensors file",
-                                               header_size, file.size()));
+    throw Error(ErrorKind::kInput,
+                fmt::format("offset 0: a header of {} bytes does not fit this file of {}; it is cut short or no safetensors file",
+                            header_size, file.size()));
   }
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8, header_size);
   const Json json = ParseJson(text, "header at offset 8");
@@ -129,11 +130,14 @@ std::map<std::string, Tensor> ParseSafetensors(std::span<const std::byte> file, 
     tensor.shape = fields.Get<std::vector<std::uint64_t>>("shape");
     const auto offsets = fields.Get<std::vector<std::uint64_t>>("data_offsets");
     fields.Finish();
-    const std::uint64_t element_bytes = tensor.dtype == "I32" || tensor.dtype == "F32" ? 4 : tensor.dtype == "F16" || tensor.dtype == "BF16" ? 2 : 0;
+    const std::uint64_t element_bytes = tensor.dtype == "I32" || tensor.dtype == "F32"    ? 4
+                                        : tensor.dtype == "F16" || tensor.dtype == "BF16" ? 2
+                                                                                          : 0;
     if (element_bytes == 0) throw Error(ErrorKind::kInput, fmt::format("tensor {}: unknown type \"{}\"", name, tensor.dtype));
     if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data.size()) {
-      throw Error(ErrorKind::kInput, fmt::format("tensor {}: its data_offsets {} lie outside the data section of {} bytes; the file is cut short",
-                                                 name, fmt::join(offsets, ".."), data.size()));
+      throw Error(ErrorKind::kInput,
+                  fmt::format("tensor {}: its data_offsets {} lie outside the data section of {} bytes; the file is cut short",
+                              name, fmt::join(offsets, ".."), data.size()));
     }
     std::uint64_t n_bytes = element_bytes;
     for (const std::uint64_t extent : tensor.shape) {
@@ -154,13 +158,14 @@ std::map<std::string, Tensor> ParseSafetensors(std::span<const std::byte> file, 
   std::uint64_t end = 0;
   for (const auto& [begin, name] : begins) {
     if (begin != end) {
-      throw Error(ErrorKind::kInput, fmt::format("tensor {}: begins at data offset {}, where {} was expected; tensors {}", name, begin, end,
-                                                 begin < end ? "overlap" : "leave a gap"));
+      throw Error(ErrorKind::kInput, fmt::format("tensor {}: begins at data offset {}, where {} was expected; tensors {}", name,
+                                                 begin, end, begin < end ? "overlap" : "leave a gap"));
     }
     end = begin + tensors.at(name).bytes.size();
   }
   if (end != data.size()) {
-    throw Error(ErrorKind::kInput, fmt::format("{} bytes follow the last tensor (offset {})", data.size() - end, 8 + header_size + end));
+    throw Error(ErrorKind::kInput,
+                fmt::format("{} bytes follow the last tensor (offset {})", data.size() - end, 8 + header_size + end));
   }
   return tensors;
 }
@@ -177,9 +182,12 @@ TraceHeader HeaderFromMetadata(const Json& metadata) {
   const auto format = fields.Get<std::string>("format");
   const auto version = fields.Get<std::string>("format_version");
   if (format != kFormat || version != kFormatVersion) {
-    throw Error(ErrorKind::kInput, fmt::format("format \"{}\" version {} is not \"{}\" version {}", format, version, kFormat, kFormatVersion));
+    throw Error(ErrorKind::kInput,
+                fmt::format("format \"{}\" version {} is not \"{}\" version {}", format, version, kFormat, kFormatVersion));
   }
-  const auto object = [&](const char* key) { return ParseJson(fields.Get<std::string>(key), fmt::format("__metadata__.{}", key)); };
+  const auto object = [&](const char* key) {
+    return ParseJson(fields.Get<std::string>(key), fmt::format("__metadata__.{}", key));
+  };
   TraceHeader header;
   header.model = ModelIdentityFromJson(object("model"));
   header.device = DeviceIdentityFromJson(object("device"));
@@ -214,10 +222,12 @@ void TraceWriter::AppendRows(CapturePoint point, std::span<const std::byte> rows
   const std::uint64_t row_bytes = RowBytes();
   if (found == n_rows_.end() || rows.size() % row_bytes != 0 ||
       found->second + rows.size() / row_bytes > static_cast<std::uint64_t>(max_output_)) {
-    throw Error(ErrorKind::kInput, fmt::format("{} bytes of states for capture point {} do not belong to this trace", rows.size(), point.Name()));
+    throw Error(ErrorKind::kInput,
+                fmt::format("{} bytes of states for capture point {} do not belong to this trace", rows.size(), point.Name()));
   }
   const auto index = static_cast<std::size_t>(std::distance(n_rows_.begin(), found));
-  const Layout layout = LayoutFor(static_cast<std::uint64_t>(header_.n_prompt), static_cast<std::uint64_t>(max_output_), row_bytes);
+  const Layout layout =
+      LayoutFor(static_cast<std::uint64_t>(header_.n_prompt), static_cast<std::uint64_t>(max_output_), row_bytes);
   file_.WriteAt(header_bytes_ + layout.StatesOffset(index) + found->second * row_bytes, rows);
   found->second += rows.size() / row_bytes;
 }
@@ -234,7 +244,8 @@ void TraceWriter::Finish(const Schedule& schedule, std::uint64_t n_overflow) {
   const std::uint64_t n_output = tokens_.size() - n_prompt;
   for (const auto& [point, n_rows] : n_rows_) {
     if (n_rows != n_output) {
-      throw Error(ErrorKind::kInput, fmt::format("capture point {} has {} rows for {} generated tokens", point.Name(), n_rows, n_output));
+      throw Error(ErrorKind::kInput,
+                  fmt::format("capture point {} has {} rows for {} generated tokens", point.Name(), n_rows, n_output));
     }
   }
   // Where fewer tokens came than there was room for, the tensors move up to close the gaps that safetensors forbids.
@@ -243,7 +254,8 @@ void TraceWriter::Finish(const Schedule& schedule, std::uint64_t n_overflow) {
   std::vector<std::byte> buffer(kMoveBytes);
   for (std::size_t i = 0; i < header_.plan.points.size() && from.StatesOffset(i) != to.StatesOffset(i); ++i) {
     for (std::uint64_t done = 0; done < to.states_bytes; done += buffer.size()) {
-      const auto part = std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), to.states_bytes - done)));
+      const auto part =
+          std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), to.states_bytes - done)));
       file_.ReadAt(header_bytes_ + from.StatesOffset(i) + done, part);
       file_.WriteAt(header_bytes_ + to.StatesOffset(i) + done, part);
     }
@@ -279,8 +291,8 @@ TraceFile::TraceFile(const std::filesystem::path& path) : file_(std::make_unique
       Tensor tensor = std::move(found->second);
       tensors.erase(found);
       if (tensor.dtype != dtype || tensor.shape.size() != n_dimensions) {
-        throw Error(ErrorKind::kInput, fmt::format("tensor {}: is {} with {} dimensions instead of {} with {}", name, tensor.dtype,
-                                                   tensor.shape.size(), dtype, n_dimensions));
+        throw Error(ErrorKind::kInput, fmt::format("tensor {}: is {} with {} dimensions instead of {} with {}", name,
+                                                   tensor.dtype, tensor.shape.size(), dtype, n_dimensions));
       }
       return tensor;
     };
@@ -291,13 +303,16 @@ TraceFile::TraceFile(const std::filesystem::path& path) : file_(std::make_unique
     }
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
       if (tokens_[i] < 0 || tokens_[i] >= header_.model.n_vocab) {
-        throw Error(ErrorKind::kInput, fmt::format("token {} at position {} is outside the vocabulary of {}", tokens_[i], i, header_.model.n_vocab));
+        throw Error(ErrorKind::kInput,
+                    fmt::format("token {} at position {} is outside the vocabulary of {}", tokens_[i], i, header_.model.n_vocab));
       }
     }
     for (std::size_t i = 0; i < positions_.size(); ++i) {
       const int least = i == 0 ? header_.n_prompt : positions_[i - 1] + 1;
       if (positions_[i] < least || static_cast<std::size_t>(positions_[i]) >= tokens_.size()) {
-        throw Error(ErrorKind::kInput, fmt::format("row {} is said to be of position {}, which is out of order or no generated token", i, positions_[i]));
+        throw Error(
+            ErrorKind::kInput,
+            fmt::format("row {} is said to be of position {}, which is out of order or no generated token", i, positions_[i]));
       }
     }
     try {
@@ -309,8 +324,8 @@ TraceFile::TraceFile(const std::filesystem::path& path) : file_(std::make_unique
     for (const CapturePoint point : header_.plan.points) {
       const Tensor tensor = take(TensorName(point), TypeName(header_.plan.type), 2);
       if (tensor.shape != shape) {
-        throw Error(ErrorKind::kInput, fmt::format("tensor {}: shape [{}] instead of [{}]", TensorName(point), fmt::join(tensor.shape, ", "),
-                                                   fmt::join(shape, ", ")));
+        throw Error(ErrorKind::kInput, fmt::format("tensor {}: shape [{}] instead of [{}]", TensorName(point),
+                                                   fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
       }
       rows_[point] = tensor.bytes;
     }
@@ -335,7 +350,8 @@ int FindNonFinite(std::span<const std::byte> row, StateType type) {
   // All exponent bits set means NaN or infinity; the sign and mantissa do not matter.
   const std::uint32_t exponent = type == StateType::kF16 ? 0x7C00 : type == StateType::kBF16 ? 0x7F80 : 0x7F800000;
   for (std::size_t i = 0; i < row.size() / bytes; ++i) {
-    const std::uint32_t bits = bytes == 2 ? LoadLittleEndian<std::uint16_t>(row.data() + 2 * i) : LoadLittleEndian<std::uint32_t>(row.data() + 4 * i);
+    const std::uint32_t bits =
+        bytes == 2 ? LoadLittleEndian<std::uint16_t>(row.data() + 2 * i) : LoadLittleEndian<std::uint32_t>(row.data() + 4 * i);
     if ((bits & exponent) == exponent) return static_cast<int>(i);
   }
   return -1;

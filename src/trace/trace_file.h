@@ -26,8 +26,8 @@ struct TraceHeader {
   Schedule schedule;
   Sampling sampling;
   CapturePlan plan;
-  int n_prompt = 0;               // the first n_prompt tokens are the prompt
-  std::uint64_t n_overflow = 0;   // elements beyond the range of the recorded type, stored as its largest value
+  int n_prompt = 0;              // the first n_prompt tokens are the prompt
+  std::uint64_t n_overflow = 0;  // elements beyond the range of the recorded type, stored as its largest value
 };
 
 // Writes a trace while it is being generated, in bounded memory: rows go to the file as they come. The file appears under its
@@ -53,7 +53,7 @@ class TraceWriter {
   TraceHeader header_;
   std::vector<Token> tokens_;
   int max_output_;
-  std::uint64_t header_bytes_;             // 8 + the reserved length of the JSON header
+  std::uint64_t header_bytes_;  // 8 + the reserved length of the JSON header
   std::map<CapturePoint, std::uint64_t> n_rows_;
   PendingFile file_;
 };
@@ -66,8 +66,8 @@ class TraceFile {
   explicit TraceFile(const std::filesystem::path& path);
 
   const TraceHeader& header() const { return header_; }
-  std::span<const Token> tokens() const { return tokens_; }        // prompt and output
-  std::span<const int> positions() const { return positions_; }    // that have rows, ascending
+  std::span<const Token> tokens() const { return tokens_; }      // prompt and output
+  std::span<const int> positions() const { return positions_; }  // that have rows, ascending
 
   // The row of a position, or an empty span where the trace has none.
   std::span<const std::byte> Row(CapturePoint point, int position) const;

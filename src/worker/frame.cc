@@ -50,8 +50,8 @@ std::string Printable(std::span<const std::byte> bytes) {
   return text;
 }
 
-// Builds the value of a frame and gives up below kMaxJsonDepth: the CBOR reader calls itself for each level, so that a megabyte of
-// opening brackets would exhaust its stack. One pass over the bytes, since most frames are states.
+// Builds the value of a frame and gives up below kMaxJsonDepth: the CBOR reader calls itself for each level, so that a megabyte
+// of opening brackets would exhaust its stack. One pass over the bytes, since most frames are states.
 class ShallowBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
  public:
   explicit ShallowBuilder(Json& value) : json_sax_dom_parser(value, false) {}
@@ -70,7 +70,8 @@ class ShallowBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
 void WriteFrame(int descriptor, const Json& message) {
   std::vector<std::uint8_t> bytes(4);
   Json::to_cbor(message, bytes);
-  if (bytes.size() - 4 > kMaxFrameBytes) throw Error(ErrorKind::kWorker, fmt::format("a message of {} bytes is too long to send", bytes.size() - 4));
+  if (bytes.size() - 4 > kMaxFrameBytes)
+    throw Error(ErrorKind::kWorker, fmt::format("a message of {} bytes is too long to send", bytes.size() - 4));
   StoreLittleEndian(static_cast<std::uint32_t>(bytes.size() - 4), reinterpret_cast<std::byte*>(bytes.data()));
   WriteAll(descriptor, std::as_bytes(std::span(bytes)));
 }
@@ -87,7 +88,8 @@ std::optional<Json> ReadFrame(int descriptor, const std::function<void()>& wait)
   if (n_prefix < prefix.size()) throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
   const auto length = LoadLittleEndian<std::uint32_t>(prefix.data());
   if (length > kMaxFrameBytes) {
-    throw Error(ErrorKind::kWorker, fmt::format("received a frame of {} bytes (its first four: \"{}\"), more than the {} allowed; does something else write to this stream?",
+    throw Error(ErrorKind::kWorker, fmt::format("received a frame of {} bytes (its first four: \"{}\"), more than the {} "
+                                                "allowed; does something else write to this stream?",
                                                 length, Printable(prefix), kMaxFrameBytes));
   }
   std::vector<std::uint8_t> bytes(length);
@@ -102,7 +104,9 @@ std::optional<Json> ReadFrame(int descriptor, const std::function<void()>& wait)
     message = nullptr;  // a list said to be longer than memory is
   }
   if (!message.is_object()) {
-    throw Error(ErrorKind::kWorker, fmt::format("received a frame that is no CBOR map (\"{}...\")", Printable(std::as_bytes(std::span(bytes)).first(std::min<std::size_t>(length, 16)))));
+    throw Error(ErrorKind::kWorker,
+                fmt::format("received a frame that is no CBOR map (\"{}...\")",
+                            Printable(std::as_bytes(std::span(bytes)).first(std::min<std::size_t>(length, 16)))));
   }
   return message;
 }

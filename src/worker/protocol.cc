@@ -13,7 +13,8 @@ ScheduleRequest ScheduleRequestFromJson(const Json& json) {
   schedule.threads = fields.Get<int>("threads");
   fields.Finish();
   if (schedule.chunk < 0 || schedule.threads < 0) {
-    throw Error(ErrorKind::kInput, fmt::format("schedule: chunks of {} and {} threads make no sense", schedule.chunk, schedule.threads));
+    throw Error(ErrorKind::kInput,
+                fmt::format("schedule: chunks of {} and {} threads make no sense", schedule.chunk, schedule.threads));
   }
   return schedule;
 }
@@ -98,7 +99,8 @@ PrefillRequest PrefillRequestFromJson(const Json& json) {
 }
 
 Json ToJson(const PrefillResult& result) {
-  return {{"type", "done"}, {"schedule", ToJson(result.schedule)}, {"n_overflow", result.n_overflow}, {"seconds", result.seconds}};
+  return {
+      {"type", "done"}, {"schedule", ToJson(result.schedule)}, {"n_overflow", result.n_overflow}, {"seconds", result.seconds}};
 }
 
 PrefillResult PrefillResultFromJson(const Json& json) {

@@ -131,7 +131,9 @@ class RowSender {
       WriteFrame(output_, {{"type", "rows"}, {"states", std::move(states)}});
     }
     if (!tokens_.empty()) {
-      WriteFrame(output_, {{"type", "tokens"}, {"tokens", std::exchange(tokens_, {})}, {"text", BytesToJson(std::as_bytes(std::span(text_)))}});
+      WriteFrame(
+          output_,
+          {{"type", "tokens"}, {"tokens", std::exchange(tokens_, {})}, {"text", BytesToJson(std::as_bytes(std::span(text_)))}});
       text_.clear();
     }
   }
@@ -207,15 +209,17 @@ class Server {
   GenerateResult Generate(const GenerateRequest& request) {
     const Model& model = LoadedModel();
     CheckSampling(request.sampling);
-    if (request.output_tokens < 1) throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense", request.output_tokens));
+    if (request.output_tokens < 1)
+      throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense", request.output_tokens));
     const std::vector<Token> prompt = model.Tokenize(request.raw ? request.prompt : model.ApplyChatTemplate(request.prompt));
     if (prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
     const int n_prompt = static_cast<int>(prompt.size());
     GenerateResult result;
     result.schedule = Complete(request.schedule, n_prompt + request.output_tokens);
     RowSender sender(output_, request.plan.type);
-    Session& session =
-        SessionFor(result.schedule, {.plan = request.plan, .first_position = n_prompt, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }});
+    Session& session = SessionFor(
+        result.schedule,
+        {.plan = request.plan, .first_position = n_prompt, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }});
     // Sent once nothing stands in the way of the request: it is what the client takes for its acceptance.
     WriteFrame(output_, {{"type", "prompt"}, {"tokens", prompt}});
     auto start = Clock::now();
@@ -240,7 +244,8 @@ class Server {
     const Model& model = LoadedModel();
     const int n_tokens = static_cast<int>(request.tokens.size());
     if (request.first_position < 0 || request.first_position >= n_tokens) {
-      throw Error(ErrorKind::kInput, fmt::format("no states to compute: first position {} of {} tokens", request.first_position, n_tokens));
+      throw Error(ErrorKind::kInput,
+                  fmt::format("no states to compute: first position {} of {} tokens", request.first_position, n_tokens));
     }
     for (const Token token : request.tokens) {
       if (token < 0 || token >= model.identity().n_vocab) {
@@ -250,8 +255,9 @@ class Server {
     PrefillResult result;
     result.schedule = Complete(request.schedule, n_tokens);
     RowSender sender(output_, request.plan.type);
-    Session& session = SessionFor(
-        result.schedule, {.plan = request.plan, .first_position = request.first_position, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }});
+    Session& session = SessionFor(result.schedule, {.plan = request.plan,
+                                                    .first_position = request.first_position,
+                                                    .sink = [&](const StateRows& rows) { sender.AddRows(rows); }});
     const auto start = Clock::now();
     session.Prefill(request.tokens, false, [&](int done) {
       sender.Send();

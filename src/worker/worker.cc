@@ -90,7 +90,8 @@ std::vector<std::string> FullCommand(const WorkerCommand& command) {
 
 WorkerCommand LocalWorker(const std::string& device, const std::vector<std::filesystem::path>& model_folders) {
   WorkerCommand command{.name = device, .command = {OwnProgram(), "worker"}, .device = device};
-  for (const std::filesystem::path& folder : model_folders) command.command.insert(command.command.end(), {"--models", folder.string()});
+  for (const std::filesystem::path& folder : model_folders)
+    command.command.insert(command.command.end(), {"--models", folder.string()});
   return command;
 }
 
@@ -110,7 +111,8 @@ Worker::Worker(WorkerCommand command, const std::atomic<bool>& cancel, std::chro
   const auto found = reply.find("protocol");
   const int version = found != reply.end() && found->is_number_integer() ? found->get<int>() : 0;
   if (version != kProtocolVersion) {
-    Fail(fmt::format("speaks protocol version {}, this verillm speaks {}: install the same version on both sides", version, kProtocolVersion));
+    Fail(fmt::format("speaks protocol version {}, this verillm speaks {}: install the same version on both sides", version,
+                     kProtocolVersion));
   }
   device_ = Checked([&] { return DeviceIdentityFromJson(JsonFields(reply, "hello reply").At("device")); });
 }
@@ -216,7 +218,8 @@ Json Worker::Receive(std::optional<Clock::time_point> deadline) {
     if (!cancel_) return *std::move(message);
     // Between the request to stop and its effect, what still comes is of no use; a reply ends the wait.
     const auto type = message ? message->find("type") : Json::iterator();
-    if (!message || (type != message->end() && (*type == "error" || *type == "done"))) throw Error(ErrorKind::kCancelled, "cancelled");
+    if (!message || (type != message->end() && (*type == "error" || *type == "done")))
+      throw Error(ErrorKind::kCancelled, "cancelled");
   }
 }
 
@@ -226,8 +229,9 @@ void Worker::Fail(const std::string& what) {
   const std::string ending = process_.WaitForEnd(std::chrono::seconds(5));
   const std::string last_words = process_.LastWords();
   throw Error(ErrorKind::kWorker,
-              fmt::format("worker {} {}{} (command: {}){}", command_.name, what, what == "died" ? fmt::format(": it {}", ending) : "",
-                          fmt::join(FullCommand(command_), " "), last_words.empty() ? "" : fmt::format("; its last words:\n{}", last_words)));
+              fmt::format("worker {} {}{} (command: {}){}", command_.name, what,
+                          what == "died" ? fmt::format(": it {}", ending) : "", fmt::join(FullCommand(command_), " "),
+                          last_words.empty() ? "" : fmt::format("; its last words:\n{}", last_words)));
 }
 
 }  // namespace verillm

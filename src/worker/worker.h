@@ -1,6 +1,6 @@
-// The client's side: a device behind a process, used through its standard input and output. Any command whose standard streams end
-// in `verillm worker` will do: a local process, ssh, an emulator. A worker that dies or speaks nonsense is an Error(kWorker) with its
-// last words, never a hang.
+// The client's side: a device behind a process, used through its standard input and output. Any command whose standard streams
+// end in `verillm worker` will do: a local process, ssh, an emulator. A worker that dies or speaks nonsense is an Error(kWorker)
+// with its last words, never a hang.
 #ifndef VERILLM_WORKER_WORKER_H_
 #define VERILLM_WORKER_WORKER_H_
 
