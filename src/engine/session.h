@@ -44,7 +44,7 @@ class Session {
   Session(const Model& model, const Schedule& schedule, Recording recording, const std::atomic<bool>& cancel);
   ~Session();
 
-  // Begins another sequence in the same memory, which saves making a context and touching its pages, above all those of the logits.
+  // Begins another sequence in the same memory, which saves making a context and touching its pages, most of them logits.
   // The states are the same bits as in a new session. Error(kUsage) where the plan does not fit the model.
   void Restart(Recording recording);
 
