@@ -6,26 +6,15 @@
 // - f16 and bf16 are widened to F32 through a small buffer, because converting F32 to double costs least from memory.
 // - What is rare is looked for and counted in a second pass over a few elements: errors above 0.2, elements that differ in sign
 //   but not in exponent. Where an element is not finite, the reference takes over for a block.
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <span>
-#include <string>
-#include <string_view>
-#include <vector>
 
-#include "base/error.h"
 #include "discrepancy/kernels.h"
 #include "discrepancy/pair_statistics.h"
+#include "discrepancy/vector_targets.h"
 
-// Vectors of a length unknown to the compiler cannot be members of a structure, as the sums below are. Machines with SVE have
-// NEON, too.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "discrepancy/pair_kernels.cc"
 #include <hwy/cache_control.h>
@@ -380,62 +369,12 @@ namespace {
 
 HWY_EXPORT(CompareRows);
 
-constexpr std::string_view kScalar = "scalar";
-constexpr std::int64_t kScalarTarget = 0;
-constexpr std::int64_t kUndecided = -1;
-
-// One of VectorTargets(), kScalarTarget, or kUndecided before the first use.
-std::atomic<std::int64_t> chosen_target = kUndecided;
-
-// Instruction sets of this CPU for which CompareRows is more than the reference, the best first.
-std::vector<std::int64_t> VectorTargets() {
-  std::vector<std::int64_t> targets = hwy::SupportedAndGeneratedTargets();
-  std::erase(targets, HWY_SCALAR);
-  return targets;
-}
-
-std::int64_t TargetFromName(std::string_view name) {
-  if (name == kScalar) return kScalarTarget;
-  for (const std::int64_t target : VectorTargets()) {
-    if (name == hwy::TargetName(target)) return target;
-  }
-  throw Error(ErrorKind::kUsage,
-              fmt::format("kernel \"{}\" does not run here: choose one of {}", name, fmt::join(KernelNames(), ", ")));
-}
-
-// The environment decides on first use, unless ForceKernel has decided before.
-std::int64_t ChosenTarget() {
-  if (chosen_target == kUndecided) {
-    const char* const name = std::getenv("VERILLM_FORCE_KERNEL");
-    ForceKernel(name != nullptr && *name != '\0' ? name : KernelNames().front());
-  }
-  return chosen_target;
-}
-
 }  // namespace
-
-std::string KernelName() {
-  const std::int64_t target = ChosenTarget();
-  return target == kScalarTarget ? std::string(kScalar) : hwy::TargetName(target);
-}
-
-std::vector<std::string> KernelNames() {
-  std::vector<std::string> names;
-  for (const std::int64_t target : VectorTargets()) names.emplace_back(hwy::TargetName(target));
-  names.emplace_back(kScalar);
-  return names;
-}
-
-void ForceKernel(std::string_view name) {
-  const std::int64_t target = TargetFromName(name);
-  if (target != kScalarTarget) hwy::GetChosenTarget().Update(target);
-  chosen_target = target;
-}
 
 PairStatistics ComparePair(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {
   // The reference also reports sizes that do not fit.
   const bool fits = prover.size() == verifier.size() && prover.size() % static_cast<std::size_t>(FormatOf(type).bytes) == 0;
-  if (ChosenTarget() == kScalarTarget || !fits) return ComparePairScalar(prover, verifier, type);
+  if (!VectorKernelChosen() || !fits) return ComparePairScalar(prover, verifier, type);
   return HWY_DYNAMIC_DISPATCH(CompareRows)(prover, verifier, type);
 }
 

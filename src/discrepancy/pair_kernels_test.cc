@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -151,6 +153,16 @@ void ExpectSameStatistics(const PairStatistics& actual, const PairStatistics& ex
   EXPECT_NEAR(actual.sum_squared_verifier, expected.sum_squared_verifier, 1e-12 * expected.sum_squared_verifier);
 }
 
+void ExpectSameMedian(std::optional<double> actual, std::optional<double> expected) {
+  ASSERT_EQ(actual.has_value(), expected.has_value());
+  if (!expected) return;
+  if (*expected > std::numeric_limits<float>::max()) {
+    EXPECT_EQ(*actual, std::numeric_limits<double>::infinity());
+  } else {
+    EXPECT_NEAR(*actual, *expected, 0x1p-22 * *expected);
+  }
+}
+
 class PairKernels : public testing::Test {
  protected:
   ~PairKernels() override { ForceKernel(KernelNames().front()); }
@@ -163,6 +175,7 @@ class PairKernels : public testing::Test {
       SCOPED_TRACE(kernel + ", " + std::string(StateTypeName(type)) + ", " + std::to_string(n) + " elements");
       ForceKernel(kernel);
       ExpectSameStatistics(ComparePair(a.row(), b.row(), type), expected);
+      ExpectSameMedian(MedianElementError(a.row(), b.row(), type), MedianElementErrorScalar(a.row(), b.row(), type));
       if (HasFailure()) return;
     }
   }

@@ -141,7 +141,8 @@ PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<co
   return statistics;
 }
 
-std::optional<double> MedianElementError(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {
+std::optional<double> MedianElementErrorScalar(std::span<const std::byte> prover, std::span<const std::byte> verifier,
+                                               StateType type) {
   const std::size_t n_elements = CheckedSize(prover, verifier, type);
   // Kept between calls: one allocation a thread instead of one a pair.
   thread_local std::vector<double> errors;

@@ -225,6 +225,9 @@ void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_
   }
   if (want_logits) outputs.back() = 1;
 
+  // A pass that ends at the last capture point leaves no logits. A context that is asked for embeddings instead holds none, which
+  // saves the memory of them and copying it.
+  llama_set_embeddings(context_.get(), stop_early);
   recorder_->Begin(n_tokens_, n, stop_early);
   const int status = llama_decode(context_.get(), {.n_tokens = n,
                                                    .token = token_ids.data(),
