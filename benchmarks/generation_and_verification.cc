@@ -6,7 +6,7 @@
 //                  same tokens with the same sampler: decode time
 //   verification   one prefill by a worker with comparison of all states (full plan; plan ending at layer 24) against llama.cpp's
 //                  prefill of the same tokens, logits of the last one only; from request to verdict's statistics, both in
-//                  contexts that have been used before
+//                  contexts that have been used before, and with the full plan also where both make their contexts anew
 //
 //   benchmark_generation_and_verification MODEL.gguf [DEVICE] [PROMPT TOKENS] [OUTPUT TOKENS] [ROUNDS]
 #include <fmt/format.h>
@@ -116,7 +116,7 @@ int Run(int argc, char** argv) {
                                 .plan = PlanEvery(8, identity.n_layer, true, StateType::kBF16),
                                 .schedule = {.chunk = kChunk, .threads = 0}};
   const fs::path folder = fs::temp_directory_path() / fmt::format("verillm-benchmark-{}", ::getpid());
-  std::vector<double> recorded, generated, verified_full, verified_24, prefilled_full, prefilled_24;
+  std::vector<double> recorded, generated, verified_full, verified_24, verified_anew, prefilled_full, prefilled_24, prefilled_anew;
   std::unique_ptr<PlainContext> plain;
   for (int round = 0; round < n_rounds; ++round) {
     const InferenceRecord record = RecordInference(worker, identity, request, folder);
@@ -157,6 +157,20 @@ int Run(int argc, char** argv) {
     verified_full.push_back(verify(request.plan));
     prefilled_24.push_back(prefill());
     verified_24.push_back(verify(to_24));
+
+    // As a single `verillm verify` does it: both sides make their context first. A request of another schedule displaces the
+    // worker's.
+    {
+      const auto start = Clock::now();
+      PlainContext(model, static_cast<int>(tokens.size())).Append(tokens);
+      prefilled_anew.push_back(SecondsSince(start));
+    }
+    worker.Prefill({.tokens = {tokens.begin(), tokens.begin() + 2},
+                    .first_position = 1,
+                    .plan = request.plan,
+                    .schedule = {.chunk = 1, .threads = 0}},
+                   {});
+    verified_anew.push_back(verify(request.plan));
   }
   fs::remove_all(folder);
   fmt::print("{} on {}, {} threads, {} + {} tokens, states of {} capture points\n", identity.name, worker.device().name,
@@ -164,6 +178,7 @@ int Run(int argc, char** argv) {
   Report("generation with recording", recorded, generated);
   Report("verification, full plan", verified_full, prefilled_full);
   Report("verification to layer 24", verified_24, prefilled_24);
+  Report("verification, new contexts", verified_anew, prefilled_anew);
   return 0;
 }
 

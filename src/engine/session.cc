@@ -29,7 +29,8 @@ class Session::Recorder {
     needs_outputs_ = false;
     for (const CapturePoint point : recording_.plan.points) {
       if (point.is_final()) {
-        points_.emplace("result_norm", point);
+        // A context that is asked for embeddings gives the same tensor the second name.
+        for (const char* name : {"result_norm", "result_embd_pooled"}) points_.emplace(name, point);
       } else if (point.layer() > 0) {
         points_.emplace("l_out-" + std::to_string(point.layer() - 1), point);
       } else {

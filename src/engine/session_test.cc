@@ -396,7 +396,10 @@ TEST(Session, FinalIsWhatLlamaCppGivesAsEmbeddings) {
                                                                       llama_free);
   ASSERT_NE(context, nullptr);
   std::vector<Token> tokens = TestTokens();
-  ASSERT_EQ(llama_decode(context.get(), llama_batch_get_one(tokens.data(), static_cast<int>(tokens.size()))), 0);
+  std::vector<std::int8_t> outputs(tokens.size(), 1);
+  llama_batch batch = llama_batch_get_one(tokens.data(), static_cast<int>(tokens.size()));
+  batch.logits = outputs.data();
+  ASSERT_EQ(llama_decode(context.get(), batch), 0);
   for (const auto& [position, row] : rows.at(CapturePoint::Final())) {
     const float* embedding = llama_get_embeddings_ith(context.get(), position);
     ASSERT_NE(embedding, nullptr);
