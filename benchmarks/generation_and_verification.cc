@@ -28,8 +28,8 @@
 #include "engine/model.h"
 #include "engine/model_store.h"
 #include "engine/sampler.h"
-#include "experiment/recording.h"
-#include "experiment/verification.h"
+#include "audit/recording.h"
+#include "audit/verification.h"
 #include "worker/worker.h"
 
 namespace verillm {

@@ -5,9 +5,9 @@
 #include <string>
 
 #include "cli/command.h"
-#include "experiment/recording.h"
+#include "audit/recording.h"
 #include "experiment/result_json.h"
-#include "experiment/verification.h"
+#include "audit/verification.h"
 #include "report/verdict_report.h"
 
 namespace verillm {

@@ -14,6 +14,17 @@ void AddDeviceOptions(CLI::App& command, DeviceOptions& options) {
       ->check(CLI::Range(1, 65536));
   command.add_option("--threads", options.schedule.threads, "Threads to compute with (default: one a core)")
       ->check(CLI::Range(1, 4096));
+  command
+      .add_option_function<std::string>(
+          "--flash-attention",
+          [&](const std::string& name) { options.schedule.flash_attention = FlashAttentionFromName(name); },
+          "Fused attention: auto, on or off (default: auto)")
+      ->check(CLI::IsMember({"auto", "on", "off"}));
+  command
+      .add_option_function<std::string>(
+          "--cache", [&](const std::string& name) { options.schedule.cache = CacheTypeFromName(name); },
+          "Type of the cached keys and values (default: f16)")
+      ->check(CLI::IsMember(CacheTypeNames()));
 }
 
 ReadyWorker StartWorker(const DeviceOptions& options, Streams& streams, ProgressLine& progress) {

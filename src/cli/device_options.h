@@ -13,7 +13,7 @@ namespace verillm {
 struct DeviceOptions {
   std::string model;
   std::string device = "cpu";
-  ScheduleRequest schedule;
+  Schedule schedule;
 };
 
 void AddDeviceOptions(CLI::App& command, DeviceOptions& options);

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/device_options.h"
-#include "experiment/recording.h"
+#include "audit/recording.h"
 #include "report/table.h"
 
 namespace verillm {
@@ -102,6 +102,16 @@ void AddInferCommand(CLI::App& app, Run& run) {
   command->add_option("--layers-every", options->layers_every, "Record every so many layers (default: 8)");
   command->add_flag("--no-final", options->no_final, "Do not record the state after the final norm");
   command->add_option("--states", options->states, "Type of the recorded states: bf16, f16 or f32")->capture_default_str();
+  command
+      ->add_option("--sequences", options->device.schedule.sequences,
+                   "Decode this many sequences in one batch, as a server with other requests does")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  command
+      ->add_option("--shared-prefix", options->device.schedule.shared_prefix,
+                   "Compute so many tokens of the prompt apart first, as a server with a prefix cache does")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_option("--out", options->out, "Folder to write trace.safetensors, text.txt and inference.json to")->required();
   command->add_flag("--json", options->json, "Print a summary as JSON instead of the text");
   command->callback([=, &run] {

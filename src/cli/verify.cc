@@ -8,9 +8,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/device_options.h"
-#include "experiment/recording.h"
+#include "audit/recording.h"
 #include "experiment/result_json.h"
-#include "experiment/verification.h"
+#include "audit/verification.h"
 #include "report/table.h"
 #include "report/verdict_report.h"
 

@@ -15,6 +15,49 @@
 #include "base/error.h"
 
 namespace verillm {
+namespace {
+
+// Sequences of a context: ours, one for a prefix shared with an earlier request, then the companions.
+constexpr llama_seq_id kOwn = 0;
+constexpr llama_seq_id kPrefix = 1;
+constexpr llama_seq_id kFirstCompanion = 2;
+
+// Most logits that one pass holds where they are handed out.
+constexpr std::size_t kMaxLogitsBytes = std::size_t{128} << 20;
+
+ggml_type GgmlType(CacheType type) {
+  switch (type) {
+    case CacheType::kF16:
+      return GGML_TYPE_F16;
+    case CacheType::kF32:
+      return GGML_TYPE_F32;
+    case CacheType::kBF16:
+      return GGML_TYPE_BF16;
+    case CacheType::kQ8_0:
+      return GGML_TYPE_Q8_0;
+    case CacheType::kQ5_0:
+      return GGML_TYPE_Q5_0;
+    case CacheType::kQ4_1:
+      return GGML_TYPE_Q4_1;
+    case CacheType::kQ4_0:
+      return GGML_TYPE_Q4_0;
+  }
+  return GGML_TYPE_F16;
+}
+
+llama_flash_attn_type FlashAttentionType(FlashAttention flash_attention) {
+  switch (flash_attention) {
+    case FlashAttention::kAuto:
+      return LLAMA_FLASH_ATTN_TYPE_AUTO;
+    case FlashAttention::kOff:
+      return LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    case FlashAttention::kOn:
+      return LLAMA_FLASH_ATTN_TYPE_ENABLED;
+  }
+  return LLAMA_FLASH_ATTN_TYPE_AUTO;
+}
+
+}  // namespace
 
 // Takes the states of a plan out of llama.cpp's graph through its evaluation callback. ggml asks of every node whether it is
 // wanted; a wanted node ends a stretch of the graph and is shown when that stretch is computed.
@@ -43,13 +86,21 @@ class Session::Recorder {
     }
   }
 
-  // Whether the output of a position has to be asked for, so that its states exist.
-  bool NeedsOutput(int position) const { return needs_outputs_ && position >= recording_.first_position; }
+  // Whether the output of a position has to be asked for, so that its states exist or its logits can be handed out.
+  bool NeedsOutput(int position) const {
+    return (needs_outputs_ && position >= recording_.first_position) || WantsLogits(position);
+  }
+  bool WantsLogits(int position) const { return position >= recording_.first_logits; }
+  bool WantsAnyLogits() const { return recording_.first_logits != std::numeric_limits<int>::max(); }
 
-  // Announces a pass over `n_tokens` positions from `position` on; `stop_early` lets it end at the last capture point.
-  void Begin(int position, int n_tokens, bool stop_early) {
+  void HandOutLogits(int position, std::span<const float> logits) const { recording_.logits_sink(position, logits); }
+
+  // Announces a pass over `n_tokens` positions from `position` on, the last rows of a batch of `n_batch`; `stop_early` lets it
+  // end at the last capture point.
+  void Begin(int position, int n_tokens, int n_batch, bool stop_early) {
     position_ = position;
     n_tokens_ = n_tokens;
+    n_batch_ = n_batch;
     n_recorded_ = std::clamp(position + n_tokens - recording_.first_position, 0, n_tokens);
     stop_early_ = stop_early;
     n_shown_ = 0;
@@ -93,9 +144,9 @@ class Session::Recorder {
   void Show(ggml_tensor* tensor, CapturePoint point) {
     const std::int64_t n_rows = tensor->ne[1];
     if (tensor->type != GGML_TYPE_F32 || static_cast<std::size_t>(tensor->ne[0]) != width_ || !ggml_is_contiguous(tensor) ||
-        (n_rows != n_tokens_ && n_rows != n_recorded_)) {
+        (n_rows != n_batch_ && n_rows < n_recorded_)) {
       throw Error(ErrorKind::kWorker, fmt::format("tensor {} of llama.cpp's graph is {} [{}, {}], not F32 [{}, {}]", tensor->name,
-                                                  ggml_type_name(tensor->type), tensor->ne[0], n_rows, width_, n_tokens_));
+                                                  ggml_type_name(tensor->type), tensor->ne[0], n_rows, width_, n_batch_));
     }
     // The recorded positions are the last rows of the pass.
     const std::size_t n_values = static_cast<std::size_t>(n_recorded_) * width_;
@@ -143,6 +194,7 @@ class Session::Recorder {
   // Of the pass under way.
   int position_ = 0;
   int n_tokens_ = 0;
+  int n_batch_ = 0;
   int n_recorded_ = 0;
   bool stop_early_ = false;
   bool stopped_ = false;
@@ -166,19 +218,31 @@ Session::Session(const Model& model, const Schedule& schedule, Recording recordi
                                                "shorten the prompt or ask for fewer output tokens",
                                                schedule.context, model.n_context()));
   }
+  CheckScheduleRequest(schedule);
   recorder_ = std::make_unique<Recorder>(model.identity().n_layer, model.identity().width);
   recorder_->Record(std::move(recording));
 
   llama_context_params params = llama_context_default_params();
-  params.n_ctx = static_cast<std::uint32_t>(schedule.context);
-  params.n_batch = static_cast<std::uint32_t>(std::min(schedule.chunk, schedule.context));
+  params.n_ctx = static_cast<std::uint32_t>(schedule.context * schedule.sequences);
+  params.n_batch = static_cast<std::uint32_t>(std::max(std::min(schedule.chunk, schedule.context), schedule.sequences));
   params.n_ubatch = params.n_batch;
   params.n_threads = schedule.threads;
   params.n_threads_batch = schedule.threads;
+  params.flash_attn_type = FlashAttentionType(schedule.flash_attention);
+  params.type_k = params.type_v = GgmlType(schedule.cache);
+  if (schedule.sequences > 1 || schedule.shared_prefix > 0) {
+    // All sequences in one cache, as servers keep them.
+    params.n_seq_max = static_cast<std::uint32_t>(kFirstCompanion + schedule.sequences - 1);
+    params.kv_unified = true;
+  }
   params.cb_eval = Recorder::Callback;
   params.cb_eval_user_data = recorder_.get();
   context_.reset(llama_init_from_model(model.get(), params));
-  if (!context_) throw Error(ErrorKind::kWorker, fmt::format("no memory for a context of {} positions", schedule.context));
+  if (!context_) {
+    throw Error(ErrorKind::kWorker, fmt::format("llama.cpp cannot make a context of {} positions with keys and values in {} and "
+                                                "flash attention {} (see --verbose); is there enough memory?",
+                                                schedule.context, CacheTypeName(schedule.cache), FlashAttentionName(schedule.flash_attention)));
+  }
 }
 
 Session::~Session() = default;
@@ -190,47 +254,84 @@ void Session::Restart(Recording recording) {
   llama_memory_clear(llama_get_memory(context_.get()), true);
   n_tokens_ = 0;
   logits_row_ = -1;
+  n_steps_ = 0;
+  beginning_.clear();
 }
 
 bool Session::Serves(const Schedule& schedule) const {
-  return schedule.context <= schedule_.context && schedule.chunk == schedule_.chunk && schedule.threads == schedule_.threads;
+  Schedule same = schedule;
+  same.context = schedule_.context;
+  return schedule.context <= schedule_.context && same == schedule_;
+}
+
+int Session::PassSize() const {
+  if (!recorder_->WantsAnyLogits()) return schedule_.chunk;
+  const std::size_t row_bytes = static_cast<std::size_t>(model_.identity().n_vocab) * sizeof(float);
+  return std::min(schedule_.chunk, std::max(1, static_cast<int>(kMaxLogitsBytes / row_bytes)));
 }
 
 void Session::Prefill(std::span<const Token> tokens, bool want_logits, const std::function<void(int)>& progress) {
-  for (std::size_t done = 0; done < tokens.size();) {
-    const std::size_t n = std::min(tokens.size() - done, static_cast<std::size_t>(schedule_.chunk));
-    // Where logits are wanted in the end, all passes have to fill the key and value caches of all blocks.
-    Decode(tokens.subspan(done, n), want_logits && done + n == tokens.size(), !want_logits);
-    done += n;
-    if (progress) progress(static_cast<int>(done));
+  // Where logits are wanted in the end, all passes have to fill the key and value caches of all blocks.
+  const bool stop_early = !want_logits && !recorder_->WantsAnyLogits();
+  const std::size_t n_prefix = n_tokens_ == 0 ? std::min<std::size_t>(tokens.size() - 1, schedule_.shared_prefix) : 0;
+  const auto append = [&](std::size_t begin, std::size_t end) {
+    while (begin < end) {
+      const std::size_t n = std::min(end - begin, static_cast<std::size_t>(PassSize()));
+      Decode(tokens.subspan(begin, n), want_logits && begin + n == tokens.size(), stop_early, false);
+      begin += n;
+      if (progress) progress(static_cast<int>(begin));
+    }
+  };
+  if (n_prefix > 0) {
+    in_prefix_ = true;
+    append(0, n_prefix);
+    in_prefix_ = false;
+    llama_memory_seq_cp(llama_get_memory(context_.get()), kPrefix, kOwn, 0, static_cast<llama_pos>(n_prefix));
   }
+  append(n_prefix, tokens.size());
+  if (schedule_.sequences > 1) beginning_.insert(beginning_.end(), tokens.begin(), tokens.end());
 }
 
-void Session::Step(Token token) { Decode({&token, 1}, true, false); }
+void Session::Step(Token token, bool want_logits) {
+  Decode({&token, 1}, want_logits, !want_logits && !recorder_->WantsAnyLogits(), true);
+}
 
-void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_early) {
+void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_early, bool in_company) {
   if (cancel_) throw Error(ErrorKind::kCancelled, "cancelled");
   const int n = static_cast<int>(tokens.size());
   if (n_tokens_ + n > schedule_.context) {
     throw Error(ErrorKind::kUsage, fmt::format("{} tokens do not fit into a context of {}", n_tokens_ + n, schedule_.context));
   }
-  std::vector<Token> token_ids(tokens.begin(), tokens.end());
-  std::vector<llama_pos> positions(tokens.size());
-  std::vector<std::int8_t> outputs(tokens.size());
-  std::vector<int> n_sequences(tokens.size(), 1);
-  llama_seq_id sequence = 0;
-  std::vector<llama_seq_id*> sequences(tokens.size(), &sequence);
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    positions[i] = n_tokens_ + static_cast<int>(i);
-    outputs[i] = recorder_->NeedsOutput(positions[i]);
+  const int n_companions = in_company && !beginning_.empty() ? schedule_.sequences - 1 : 0;
+  const std::size_t n_batch = tokens.size() + static_cast<std::size_t>(n_companions);
+  std::vector<Token> token_ids;
+  std::vector<llama_pos> positions;
+  std::vector<llama_seq_id> sequence_ids;
+  std::vector<std::int8_t> outputs;
+  for (int i = 0; i < n_companions; ++i) {
+    // Each begins at another place, so that they differ.
+    token_ids.push_back(beginning_[static_cast<std::size_t>(7 * i + n_steps_) % beginning_.size()]);
+    positions.push_back(n_steps_);
+    sequence_ids.push_back(kFirstCompanion + i);
+    outputs.push_back(1);
+  }
+  n_steps_ += n_companions > 0;
+  for (int i = 0; i < n; ++i) {
+    token_ids.push_back(tokens[static_cast<std::size_t>(i)]);
+    positions.push_back(n_tokens_ + i);
+    sequence_ids.push_back(in_prefix_ ? kPrefix : kOwn);
+    outputs.push_back(recorder_->NeedsOutput(n_tokens_ + i));
   }
   if (want_logits) outputs.back() = 1;
+  std::vector<int> n_sequences(n_batch, 1);
+  std::vector<llama_seq_id*> sequences;
+  for (llama_seq_id& id : sequence_ids) sequences.push_back(&id);
 
   // A pass that ends at the last capture point leaves no logits. A context that is asked for embeddings instead holds none, which
   // saves the memory of them and copying it.
   llama_set_embeddings(context_.get(), stop_early);
-  recorder_->Begin(n_tokens_, n, stop_early);
-  const int status = llama_decode(context_.get(), {.n_tokens = n,
+  recorder_->Begin(n_tokens_, n, static_cast<int>(n_batch), stop_early);
+  const int status = llama_decode(context_.get(), {.n_tokens = static_cast<int>(n_batch),
                                                    .token = token_ids.data(),
                                                    .embd = nullptr,
                                                    .pos = positions.data(),
@@ -241,8 +342,13 @@ void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_
     throw Error(ErrorKind::kWorker,
                 fmt::format("llama.cpp failed on positions {} to {} (status {})", n_tokens_, n_tokens_ + n - 1, status));
   recorder_->End();
+  for (int i = 0; i < n; ++i) {
+    if (!recorder_->WantsLogits(n_tokens_ + i)) continue;
+    logits_row_ = n_companions + i;
+    recorder_->HandOutLogits(n_tokens_ + i, logits());
+  }
   n_tokens_ += n;
-  logits_row_ = want_logits ? n - 1 : -1;
+  logits_row_ = want_logits ? static_cast<int>(n_batch) - 1 : -1;
 }
 
 std::span<const float> Session::logits() const {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -34,6 +35,9 @@ struct Recording {
   CapturePlan plan;
   int first_position = 0;
   StateSink sink;
+  // Receives the logits of each position from `first_logits` on, pass by pass; they live until the sink returns.
+  int first_logits = std::numeric_limits<int>::max();
+  std::function<void(int position, std::span<const float> logits)> logits_sink = {};
 };
 
 class Session {
@@ -51,14 +55,16 @@ class Session {
   // Whether a sequence with this schedule can be run by Restart.
   bool Serves(const Schedule& schedule) const;
 
-  // Appends `tokens` in passes of at most schedule.chunk. With `want_logits` the logits of the last token are computed, else each
-  // pass ends where the last capture point is reached: llama.cpp's blocks above it, and the vocabulary, are never computed, and
+  // Appends `tokens` in passes of at most schedule.chunk, fewer where logits are handed out and those of a whole chunk would take
+  // too much memory. The first schedule.shared_prefix tokens of a sequence are computed as another sequence, from which this one
+  // goes on. With `want_logits` the logits of the last token are computed; where no logits are wanted at all, each pass ends where the last capture point is reached: llama.cpp's blocks above it, and the vocabulary, are never computed, and
   // the states are the same bits; nor are keys and values of these blocks, so that later logits of this session would be wrong.
   // `progress` hears the number of tokens done after each pass. Error(kCancelled).
   void Prefill(std::span<const Token> tokens, bool want_logits, const std::function<void(int)>& progress = {});
 
-  // Appends one token and computes its logits.
-  void Step(Token token);
+  // Appends one token, in one pass with a token of each of the other sequences that the schedule names (they repeat what this
+  // sequence began with).
+  void Step(Token token, bool want_logits = true);
 
   // Of the last token, one a vocabulary entry; valid until the next call.
   std::span<const float> logits() const;
@@ -71,13 +77,18 @@ class Session {
     void operator()(llama_context* context) const;
   };
 
-  void Decode(std::span<const Token> tokens, bool want_logits, bool stop_early);
+  // One pass: tokens of this sequence at their positions, companions first.
+  void Decode(std::span<const Token> tokens, bool want_logits, bool stop_early, bool in_company);
+  int PassSize() const;
 
   const Model& model_;
   const std::atomic<bool>& cancel_;
   Schedule schedule_;
   int n_tokens_ = 0;
   int logits_row_ = -1;
+  bool in_prefix_ = false;        // the pass under way computes the shared prefix
+  int n_steps_ = 0;               // taken in company
+  std::vector<Token> beginning_;  // what companions repeat
   std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<llama_context, Free> context_;
 };

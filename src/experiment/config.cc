@@ -33,6 +33,26 @@ void ReadWorkers(const YAML::Node& node, const std::string& where, ExperimentCon
   }
 }
 
+void ReadSchedule(const YAML::Node& node, const std::string& where, Schedule& schedule) {
+  YamlFields fields(node, where);
+  std::string flash_attention(FlashAttentionName(schedule.flash_attention));
+  std::string cache(CacheTypeName(schedule.cache));
+  fields.Read("chunk", schedule.chunk);
+  fields.Read("threads", schedule.threads);
+  fields.Read("flash_attention", flash_attention);
+  fields.Read("cache", cache);
+  fields.Read("sequences", schedule.sequences);
+  fields.Read("shared_prefix", schedule.shared_prefix);
+  fields.Finish();
+  try {
+    schedule.flash_attention = FlashAttentionFromName(flash_attention);
+    schedule.cache = CacheTypeFromName(cache);
+    CheckScheduleRequest(schedule);
+  } catch (Error& error) {
+    throw error.Within(where);
+  }
+}
+
 }  // namespace
 
 Scenario ScenarioFromName(const std::string& name) {
@@ -80,10 +100,7 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
     record.Finish();
   }
   if (fields.Has("schedule")) {
-    YamlFields schedule(fields.At("schedule"), where);
-    schedule.Read("chunk", config.schedule.chunk);
-    schedule.Read("threads", config.schedule.threads);
-    schedule.Finish();
+    ReadSchedule(fields.At("schedule"), where, config.schedule);
   }
   fields.Read("policy", config.policy);
   if (fields.Has("thresholds")) {
@@ -115,10 +132,7 @@ void CheckExperimentConfig(const ExperimentConfig& config) {
     throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no experiment", config.output_tokens));
   if (config.layers_every < 1)
     throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
-  if (config.schedule.chunk < 0 || config.schedule.threads < 0) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("chunks of {} and {} threads make no sense", config.schedule.chunk, config.schedule.threads));
-  }
+  CheckScheduleRequest(config.schedule);
   if (config.ModelLabel().find('/') != std::string::npos || config.ModelLabel().empty()) {
     throw Error(ErrorKind::kUsage, fmt::format("the model's name \"{}\" cannot be part of a file name", config.ModelLabel()));
   }

@@ -38,7 +38,7 @@ struct ExperimentConfig {
   int layers_every = 8;
   bool with_final = true;
   StateType states = StateType::kBF16;
-  ScheduleRequest schedule;
+  Schedule schedule;
   std::string policy = "paper";
   Thresholds thresholds;
 

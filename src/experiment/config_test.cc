@@ -123,7 +123,7 @@ TEST(ReadExperimentConfig, ReadsEveryKey) {
   EXPECT_EQ(config.layers_every, 2);
   EXPECT_FALSE(config.with_final);
   EXPECT_EQ(config.states, StateType::kF32);
-  EXPECT_EQ(config.schedule, (ScheduleRequest{.chunk = 64, .threads = 2}));
+  EXPECT_EQ(config.schedule, (Schedule{.chunk = 64, .threads = 2}));
   EXPECT_EQ(config.policy, "reference");
   EXPECT_EQ(config.thresholds.pe, 0.1);
   EXPECT_EQ(config.thresholds.pm, 0.2);

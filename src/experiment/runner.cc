@@ -13,9 +13,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "engine/device.h"
-#include "experiment/recording.h"
+#include "audit/recording.h"
 #include "experiment/result_json.h"
-#include "experiment/verification.h"
+#include "audit/verification.h"
 #include "trace/trace_file.h"
 
 namespace verillm {
@@ -257,8 +257,7 @@ class Run {
             {"layers_every", config_.layers_every},
             {"final", config_.with_final},
             {"states", StateTypeName(config_.states)},
-            {"chunk", config_.schedule.chunk},
-            {"threads", config_.schedule.threads},
+            {"schedule", ToJson(config_.schedule)},
             {"verifiers", config_.verifiers},
             {"policy", config_.policy},
             {"thresholds", ToJson(config_.thresholds)}};

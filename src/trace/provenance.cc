@@ -1,6 +1,40 @@
 #include "trace/provenance.h"
 
+#include <fmt/ranges.h>
+
+#include <iterator>
+
 namespace verillm {
+namespace {
+
+// In the order of the enumeration.
+constexpr std::string_view kFlashAttentionNames[] = {"auto", "off", "on"};
+constexpr std::string_view kCacheTypeNames[] = {"f16", "f32", "bf16", "q8_0", "q5_0", "q4_1", "q4_0"};
+
+}  // namespace
+
+std::string_view CacheTypeName(CacheType type) { return kCacheTypeNames[static_cast<std::size_t>(type)]; }
+
+CacheType CacheTypeFromName(std::string_view name) {
+  for (std::size_t i = 0; i < std::size(kCacheTypeNames); ++i) {
+    if (kCacheTypeNames[i] == name) return static_cast<CacheType>(i);
+  }
+  throw Error(ErrorKind::kUsage,
+              fmt::format("keys and values cannot be cached as \"{}\": choose {}", name, fmt::join(kCacheTypeNames, ", ")));
+}
+
+std::vector<std::string> CacheTypeNames() { return {std::begin(kCacheTypeNames), std::end(kCacheTypeNames)}; }
+
+std::string_view FlashAttentionName(FlashAttention flash_attention) {
+  return kFlashAttentionNames[static_cast<std::size_t>(flash_attention)];
+}
+
+FlashAttention FlashAttentionFromName(std::string_view name) {
+  for (std::size_t i = 0; i < std::size(kFlashAttentionNames); ++i) {
+    if (kFlashAttentionNames[i] == name) return static_cast<FlashAttention>(i);
+  }
+  throw Error(ErrorKind::kUsage, fmt::format("flash attention can be auto, off or on, not \"{}\"", name));
+}
 
 Json ToJson(const ModelIdentity& model) {
   // GGUF files and drivers may hold any bytes; JSON cannot.
@@ -52,16 +86,53 @@ DeviceIdentity DeviceIdentityFromJson(const Json& json) {
 }
 
 Json ToJson(const Schedule& schedule) {
-  return {{"context", schedule.context}, {"chunk", schedule.chunk}, {"threads", schedule.threads}};
+  return {{"context", schedule.context},
+          {"chunk", schedule.chunk},
+          {"threads", schedule.threads},
+          {"flash_attention", FlashAttentionName(schedule.flash_attention)},
+          {"cache", CacheTypeName(schedule.cache)},
+          {"sequences", schedule.sequences},
+          {"shared_prefix", schedule.shared_prefix}};
 }
 
-Schedule ScheduleFromJson(const Json& json) {
+Schedule ScheduleRequestFromJson(const Json& json) {
   JsonFields fields(json, "schedule");
   Schedule schedule;
   schedule.context = fields.Get<int>("context");
   schedule.chunk = fields.Get<int>("chunk");
   schedule.threads = fields.Get<int>("threads");
+  const auto flash_attention = fields.Get<std::string>("flash_attention");
+  const auto cache = fields.Get<std::string>("cache");
+  schedule.sequences = fields.Get<int>("sequences");
+  schedule.shared_prefix = fields.Get<int>("shared_prefix");
   fields.Finish();
+  try {
+    schedule.flash_attention = FlashAttentionFromName(flash_attention);
+    schedule.cache = CacheTypeFromName(cache);
+    CheckScheduleRequest(schedule);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kInput, fmt::format("schedule: {}", error.what()));
+  }
+  return schedule;
+}
+
+void CheckScheduleRequest(const Schedule& schedule) {
+  if (schedule.context < 0 || schedule.chunk < 0 || schedule.threads < 0) {
+    throw Error(ErrorKind::kUsage, fmt::format("{} positions in chunks of {} on {} threads make no sense", schedule.context,
+                                               schedule.chunk, schedule.threads));
+  }
+  constexpr int kMaxSequences = 64;
+  if (schedule.sequences < 1 || schedule.sequences > kMaxSequences) {
+    throw Error(ErrorKind::kUsage, fmt::format("{} sequences in a batch make no sense: choose 1 to {}", schedule.sequences,
+                                               kMaxSequences));
+  }
+  if (schedule.shared_prefix < 0) {
+    throw Error(ErrorKind::kUsage, fmt::format("a shared prefix of {} tokens makes no sense", schedule.shared_prefix));
+  }
+}
+
+Schedule ScheduleFromJson(const Json& json) {
+  Schedule schedule = ScheduleRequestFromJson(json);
   if (schedule.context < 1 || schedule.chunk < 1 || schedule.threads < 1) {
     throw Error(ErrorKind::kInput, fmt::format("schedule: {} positions in chunks of {} on {} threads make no sense",
                                                schedule.context, schedule.chunk, schedule.threads));

@@ -39,11 +39,31 @@ struct DeviceIdentity {
   bool operator==(const DeviceIdentity&) const = default;
 };
 
-// How the states were computed; another schedule on the same device gives other rounding noise.
+// Whether attention is computed by ggml's fused kernels; kAuto leaves it to llama.cpp.
+enum class FlashAttention { kAuto, kOff, kOn };
+
+// "auto", "off", "on"; Error(kUsage) for anything else.
+std::string_view FlashAttentionName(FlashAttention flash_attention);
+FlashAttention FlashAttentionFromName(std::string_view name);
+
+// Type in which keys and values are cached.
+enum class CacheType { kF16, kF32, kBF16, kQ8_0, kQ5_0, kQ4_1, kQ4_0 };
+
+// "f16", "q8_0" ...; Error(kUsage) for anything else.
+std::string_view CacheTypeName(CacheType type);
+CacheType CacheTypeFromName(std::string_view name);
+std::vector<std::string> CacheTypeNames();
+
+// How the states were computed; another schedule on the same device gives other rounding noise. In a request, what is 0 is the
+// worker's choice.
 struct Schedule {
-  int context = 0;  // positions that the context holds
-  int chunk = 512;  // most tokens in one pass of a prefill
-  int threads = 0;
+  int context = 0;  // positions that the context holds (worker's choice: those of the request)
+  int chunk = 0;    // most tokens in one pass of a prefill (worker's choice: 512)
+  int threads = 0;  // (worker's choice: one a core)
+  FlashAttention flash_attention = FlashAttention::kAuto;
+  CacheType cache = CacheType::kF16;
+  int sequences = 1;      // decoded in one batch: this one and requests of others
+  int shared_prefix = 0;  // first tokens of the prompt that came from the cache of an earlier request
 
   bool operator==(const Schedule&) const = default;
 };
@@ -69,8 +89,12 @@ Json ToJson(const CapturePlan& plan);
 ModelIdentity ModelIdentityFromJson(const Json& json);
 DeviceIdentity DeviceIdentityFromJson(const Json& json);
 Schedule ScheduleFromJson(const Json& json);
+Schedule ScheduleRequestFromJson(const Json& json);  // fields may be 0
 Sampling SamplingFromJson(const Json& json);
 CapturePlan CapturePlanFromJson(const Json& json);
+
+// Error(kUsage) where a number is negative.
+void CheckScheduleRequest(const Schedule& schedule);
 
 // Error(kUsage) unless temperature is in [0, 100] and top_p in (0, 1].
 void CheckSampling(const Sampling& sampling);

@@ -13,7 +13,7 @@ namespace verillm {
 namespace {
 
 constexpr std::string_view kFormat = "verillm-trace";
-constexpr std::string_view kFormatVersion = "1";
+constexpr std::string_view kFormatVersion = "2";
 constexpr std::string_view kStatesPrefix = "hidden_states.";
 // safetensors' own limit on the JSON header.
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
@@ -77,7 +77,13 @@ std::string HeaderText(const TraceHeader& header, int n_output, std::uint64_t ro
 // overflows; a multiple of 8, so that the data section is aligned.
 std::uint64_t ReservedHeaderBytes(TraceHeader header, int max_output, std::uint64_t row_bytes) {
   constexpr int kLongest = std::numeric_limits<int>::min();
-  header.schedule = {.context = kLongest, .chunk = kLongest, .threads = kLongest};
+  header.schedule = {.context = kLongest,
+                     .chunk = kLongest,
+                     .threads = kLongest,
+                     .flash_attention = FlashAttention::kAuto,
+                     .cache = CacheType::kQ8_0,
+                     .sequences = kLongest,
+                     .shared_prefix = kLongest};
   header.n_overflow = ~std::uint64_t{0};
   return (HeaderText(header, max_output, row_bytes).size() + 7) / 8 * 8;
 }

@@ -261,7 +261,7 @@ TEST(TraceWriter, RoomOfTheHeaderSufficesForTheLongestNumbers) {
   TraceWriter writer(folder / "x", Header(StateType::kF16), {5, 6}, 1);
   writer.AppendToken(7);
   for (const CapturePoint point : Header(StateType::kF16).plan.points) writer.AppendRows(point, Rows(StateType::kF16, 0, 2, 1));
-  writer.Finish({.context = longest, .chunk = longest, .threads = longest}, ~std::uint64_t{0});
+  writer.Finish({.context = longest, .chunk = longest, .threads = longest, .sequences = 64, .shared_prefix = longest}, ~std::uint64_t{0});
   EXPECT_EQ(TraceFile(folder / "x").header().n_overflow, ~std::uint64_t{0});
 }
 
@@ -281,12 +281,13 @@ TEST(TraceFormat, BytesOfASmallTraceAreTheseAndNoOthers) {
   const std::string file = ReadFile(folder / "x", kMaxBytes);
 
   const std::string text =
-      R"({"__metadata__":{"format":"verillm-trace","format_version":"1",)"
+      R"({"__metadata__":{"format":"verillm-trace","format_version":"2",)"
       R"("model":"{\"name\":\"m\",\"digest\":\"d\",\"architecture\":\"llama\",\"weight_type\":\"F16\",\"n_layer\":8,\"width\":2,)"
       R"(\"n_vocab\":10,\"vocabulary_digest\":\"v\"}",)"
       R"("device":"{\"name\":\"cpu\",\"backend\":\"CPU\",\"description\":\"c\",\"features\":[],)"
       R"(\"engine\":\"e\",\"memory_total\":1}",)"
-      R"("schedule":"{\"context\":2,\"chunk\":512,\"threads\":4}",)"
+      R"("schedule":"{\"context\":2,\"chunk\":512,\"threads\":4,\"flash_attention\":\"auto\",\"cache\":\"f16\",)"
+      R"(\"sequences\":1,\"shared_prefix\":0}",)"
       R"("sampling":"{\"temperature\":0.5,\"top_p\":0.5,\"seed\":3,\"ignore_end\":false}",)"
       R"("plan":"{\"points\":[\"8\",\"final\"],\"states\":\"bf16\"}","n_prompt":"1","n_overflow":"0"},)"
       R"("tokens":{"dtype":"I32","shape":[2],"data_offsets":[0,8]},)"
@@ -398,9 +399,9 @@ TEST(TraceFile, SafetensorsFilesThatAreNoTraceAreRefused) {
 }
 
 TEST(TraceFile, OtherFormatsAndVersionsAreRefused) {
-  ExpectRefusedAfter([](Parts& parts) { parts.header["__metadata__"]["format_version"] = "2"; },
-                     "format \"verillm-trace\" version 2 is not \"verillm-trace\" version 1");
-  ExpectRefusedAfter([](Parts& parts) { parts.header["__metadata__"]["format"] = "other"; }, "format \"other\" version 1 is not");
+  ExpectRefusedAfter([](Parts& parts) { parts.header["__metadata__"]["format_version"] = "1"; },
+                     "format \"verillm-trace\" version 1 is not \"verillm-trace\" version 2");
+  ExpectRefusedAfter([](Parts& parts) { parts.header["__metadata__"]["format"] = "other"; }, "format \"other\" version 2 is not");
 }
 
 TEST(TraceFile, DamagedMetadataIsRefused) {

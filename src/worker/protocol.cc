@@ -4,21 +4,6 @@
 
 namespace verillm {
 
-Json ToJson(const ScheduleRequest& schedule) { return {{"chunk", schedule.chunk}, {"threads", schedule.threads}}; }
-
-ScheduleRequest ScheduleRequestFromJson(const Json& json) {
-  JsonFields fields(json, "schedule");
-  ScheduleRequest schedule;
-  schedule.chunk = fields.Get<int>("chunk");
-  schedule.threads = fields.Get<int>("threads");
-  fields.Finish();
-  if (schedule.chunk < 0 || schedule.threads < 0) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("schedule: chunks of {} and {} threads make no sense", schedule.chunk, schedule.threads));
-  }
-  return schedule;
-}
-
 Json ToJson(const ModelReference& reference) {
   return {{"type", "load"}, {"digest", reference.digest}, {"file_bytes", reference.file_bytes}};
 }
@@ -83,6 +68,8 @@ Json ToJson(const PrefillRequest& request) {
           {"tokens", request.tokens},
           {"first_position", request.first_position},
           {"plan", ToJson(request.plan)},
+          {"check", request.check ? ToJson(*request.check) : Json(nullptr)},
+          {"in_steps", request.in_steps},
           {"schedule", ToJson(request.schedule)}};
 }
 
@@ -93,6 +80,8 @@ PrefillRequest PrefillRequestFromJson(const Json& json) {
   request.tokens = fields.Get<std::vector<Token>>("tokens");
   request.first_position = fields.Get<int>("first_position");
   request.plan = CapturePlanFromJson(fields.At("plan"));
+  if (const Json& check = fields.At("check"); !check.is_null()) request.check = SamplingFromJson(check);
+  request.in_steps = fields.Get<bool>("in_steps");
   request.schedule = ScheduleRequestFromJson(fields.At("schedule"));
   fields.Finish();
   return request;

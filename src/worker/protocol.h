@@ -4,6 +4,7 @@
 #define VERILLM_WORKER_PROTOCOL_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,15 +16,7 @@
 namespace verillm {
 
 // Raised whenever a message changes its meaning; both sides must have the same.
-constexpr int kProtocolVersion = 1;
-
-// How a request is to be computed; what is 0 is the worker's choice.
-struct ScheduleRequest {
-  int chunk = 0;    // most tokens in one pass (worker's choice: 512)
-  int threads = 0;  // (worker's choice: one a core)
-
-  bool operator==(const ScheduleRequest&) const = default;
-};
+constexpr int kProtocolVersion = 2;
 
 // Generate `output_tokens` tokens after the prompt and record the plan's states at their positions. Events: "prompt" (its
 // tokens), "rows", "tokens".
@@ -33,7 +26,7 @@ struct GenerateRequest {
   Sampling sampling;
   int output_tokens = 0;
   CapturePlan plan;
-  ScheduleRequest schedule;
+  Schedule schedule;
 };
 
 struct GenerateResult {
@@ -43,12 +36,15 @@ struct GenerateResult {
   double decode_seconds = 0;     // of the steps that generate, sampling and recording included
 };
 
-// One prefill over `tokens`, handing out the plan's states from `first_position` on. Events: "rows", "progress" (tokens).
+// One prefill over `tokens`, handing out the plan's states from `first_position` on and, where `check` is given, how far the
+// logits are from explaining the tokens there (SamplingMargin). Events: "rows", "margins", "progress" (tokens).
 struct PrefillRequest {
   std::vector<Token> tokens;
   int first_position = 0;
   CapturePlan plan;
-  ScheduleRequest schedule;
+  std::optional<Sampling> check = {};
+  bool in_steps = false;  // tokens from first_position on in single steps, as a prover feeds them
+  Schedule schedule;
 };
 
 struct PrefillResult {
@@ -58,7 +54,6 @@ struct PrefillResult {
 };
 
 // Requests carry their name in "type": "hello", "load", "generate", "prefill", "detokenize", "cancel".
-Json ToJson(const ScheduleRequest& schedule);
 Json ToJson(const ModelReference& reference);
 Json ToJson(const GenerateRequest& request);
 Json ToJson(const GenerateResult& result);
@@ -66,7 +61,6 @@ Json ToJson(const PrefillRequest& request);
 Json ToJson(const PrefillResult& result);
 
 // The reverse. Error(kInput) for anything missing, unknown, of another type or out of range.
-ScheduleRequest ScheduleRequestFromJson(const Json& json);
 ModelReference ModelReferenceFromJson(const Json& json);
 GenerateRequest GenerateRequestFromJson(const Json& json);
 GenerateResult GenerateResultFromJson(const Json& json);

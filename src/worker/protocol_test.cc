@@ -22,8 +22,12 @@ const GenerateRequest kGenerate = {.prompt = "Say \"hi\".\n",
                                    .schedule = {.chunk = 256, .threads = 3}};
 const GenerateResult kGenerated = {
     .schedule = {.context = 1300, .chunk = 256, .threads = 3}, .n_overflow = 5, .prefill_seconds = 0.25, .decode_seconds = 60.5};
-const PrefillRequest kPrefill = {
-    .tokens = {0, 1, 49151}, .first_position = 2, .plan = kPlan, .schedule = {.chunk = 256, .threads = 3}};
+const PrefillRequest kPrefill = {.tokens = {0, 1, 49151},
+                                 .first_position = 2,
+                                 .plan = kPlan,
+                                 .check = kGenerate.sampling,
+                                 .in_steps = true,
+                                 .schedule = {.chunk = 256, .threads = 3}};
 const PrefillResult kPrefilled = {.schedule = {.context = 3, .chunk = 256, .threads = 3}, .n_overflow = 5, .seconds = 1.25};
 
 // As it arrives on the other side.
@@ -44,6 +48,11 @@ TEST(Protocol, RequestsRoundTrip) {
   const PrefillRequest prefill = PrefillRequestFromJson(ThroughCbor(ToJson(kPrefill)));
   EXPECT_THAT(prefill.tokens, ElementsAre(0, 1, 49151));
   EXPECT_EQ(prefill.first_position, 2);
+  EXPECT_EQ(prefill.check, kGenerate.sampling);
+  EXPECT_TRUE(prefill.in_steps);
+  PrefillRequest unchecked = kPrefill;
+  unchecked.check.reset();
+  EXPECT_FALSE(PrefillRequestFromJson(ThroughCbor(ToJson(unchecked))).check);
   EXPECT_EQ(ModelReferenceFromJson(ThroughCbor(ToJson(kReference))).file_bytes, std::uint64_t{1} << 40);
 }
 
@@ -108,8 +117,16 @@ TEST(Protocol, OtherTypesAndNumbersOutOfRangeAreRefused) {
   generate("raw", 1, ErrorKind::kInput, "field \"raw\" is 1");
   generate("prompt", "text", ErrorKind::kWorker, "something else where a byte string belongs");
   generate("sampling", Json::array(), ErrorKind::kInput, "sampling: is no JSON object");
-  generate("schedule", {{"chunk", 1}, {"threads", 2}, {"context", 3}}, ErrorKind::kInput, "schedule: unknown field \"context\"");
-  generate("schedule", {{"chunk", -1}, {"threads", 0}}, ErrorKind::kInput, "schedule: chunks of -1 and 0 threads make no sense");
+  const auto schedule = [&](const char* key, const Json& value, const std::string& message) {
+    Json json = ToJson(kGenerate.schedule);
+    json[key] = value;
+    generate("schedule", json, ErrorKind::kInput, message);
+  };
+  schedule("colour", 3, "schedule: unknown field \"colour\"");
+  schedule("chunk", -1, "schedule: 0 positions in chunks of -1 on 3 threads make no sense");
+  schedule("flash_attention", "maybe", "schedule: flash attention can be auto, off or on, not \"maybe\"");
+  schedule("sequences", 0, "schedule: 0 sequences in a batch make no sense");
+  schedule("shared_prefix", -1, "schedule: a shared prefix of -1 tokens makes no sense");
   generate("plan", {{"points", {"final", "0"}}, {"states", "f16"}}, ErrorKind::kInput, "out of order");
 
   const auto tokens = [](const Json& value) {

@@ -118,6 +118,12 @@ class RowSender {
   void AddToken(Token token, std::string_view text) {
     tokens_.push_back(token);
     text_ += text;
+    SendIfDue();
+  }
+
+  void AddMargin(double margin) { margins_.push_back(margin); }
+
+  void SendIfDue() {
     if (Clock::now() - last_sent_ >= kBatchTime) Send();
   }
 
@@ -136,6 +142,7 @@ class RowSender {
           {{"type", "tokens"}, {"tokens", std::exchange(tokens_, {})}, {"text", BytesToJson(std::as_bytes(std::span(text_)))}});
       text_.clear();
     }
+    if (!margins_.empty()) WriteFrame(output_, {{"type", "margins"}, {"margins", std::exchange(margins_, {})}});
   }
 
   std::uint64_t n_overflow() const { return n_overflow_; }
@@ -147,6 +154,7 @@ class RowSender {
   std::size_t n_bytes_ = 0;
   std::vector<Token> tokens_;
   std::string text_;
+  std::vector<double> margins_;
   Clock::time_point last_sent_ = Clock::now();
   std::uint64_t n_overflow_ = 0;
 };
@@ -255,14 +263,36 @@ class Server {
     PrefillResult result;
     result.schedule = Complete(request.schedule, n_tokens);
     RowSender sender(output_, request.plan.type);
-    Session& session = SessionFor(result.schedule, {.plan = request.plan,
-                                                    .first_position = request.first_position,
-                                                    .sink = [&](const StateRows& rows) { sender.AddRows(rows); }});
+    Recording recording{.plan = request.plan,
+                        .first_position = request.first_position,
+                        .sink = [&](const StateRows& rows) { sender.AddRows(rows); }};
+    if (request.check) {
+      if (request.first_position < 1) throw Error(ErrorKind::kInput, "the first token cannot be checked: nothing comes before it");
+      // The logits that chose a token stand at the position before it; after the last token nothing is left to choose.
+      recording.first_logits = request.first_position - 1;
+      recording.logits_sink = [&](int position, std::span<const float> logits) {
+        if (position + 1 == n_tokens) return;
+        const Token token = request.tokens[static_cast<std::size_t>(position) + 1];
+        sender.AddMargin(SamplingMargin(logits, *request.check, position + 1, token));
+      };
+    }
+    Session& session = SessionFor(result.schedule, std::move(recording));
     const auto start = Clock::now();
-    session.Prefill(request.tokens, false, [&](int done) {
+    const auto report = [&](int done) {
       sender.Send();
       SendProgress("prefill", done, n_tokens);
-    });
+    };
+    const std::span<const Token> tokens(request.tokens);
+    if (request.in_steps) {
+      session.Prefill(tokens.first(static_cast<std::size_t>(request.first_position)), false, report);
+      for (const Token token : tokens.subspan(static_cast<std::size_t>(request.first_position))) {
+        session.Step(token, false);
+        sender.SendIfDue();
+      }
+      report(n_tokens);
+    } else {
+      session.Prefill(tokens, false, report);
+    }
     result.seconds = SecondsSince(start);
     result.n_overflow = sender.n_overflow();
     return result;
@@ -293,11 +323,11 @@ class Server {
     return *session_;
   }
 
-  Schedule Complete(const ScheduleRequest& request, int n_tokens) const {
-    const int n_cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    return {.context = n_tokens,
-            .chunk = request.chunk == 0 ? kDefaultChunk : request.chunk,
-            .threads = request.threads == 0 ? n_cores : request.threads};
+  static Schedule Complete(Schedule schedule, int n_tokens) {
+    schedule.context = std::max(schedule.context, n_tokens);
+    if (schedule.chunk == 0) schedule.chunk = kDefaultChunk;
+    if (schedule.threads == 0) schedule.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    return schedule;
   }
 
   void SendProgress(std::string_view phase, double done, double total) {

@@ -39,6 +39,7 @@ struct Parsed {
   std::vector<std::pair<CapturePoint, std::span<const std::byte>>> rows;
   std::vector<Token> prompt;
   std::vector<Token> tokens;
+  std::vector<double> margins;
   std::string_view text;
   std::string phase;
   double done = 0;
@@ -58,6 +59,8 @@ Parsed ParseEvent(const Json& message) {
     const auto text = BytesFromJson(fields.At("text"));
     event.text = {reinterpret_cast<const char*>(text.data()), text.size()};
     event.tokens = fields.Get<std::vector<Token>>("tokens");
+  } else if (type == "margins") {
+    event.margins = fields.Get<std::vector<double>>("margins");
   } else if (type == "prompt") {
     event.prompt = fields.Get<std::vector<Token>>("tokens");
   } else if (type == "progress") {
@@ -77,6 +80,7 @@ void HandOn(const Parsed& event, const WorkerEvents& events) {
   }
   if (events.prompt && !event.prompt.empty()) events.prompt(event.prompt);
   if (events.tokens && !event.tokens.empty()) events.tokens(event.tokens, event.text);
+  if (events.margins && !event.margins.empty()) events.margins(event.margins);
   if (events.progress && !event.phase.empty()) events.progress(event.phase, event.done, event.total);
 }
 

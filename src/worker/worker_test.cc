@@ -128,7 +128,7 @@ TEST_F(WorkerTest, OneThatStopsInsideAFrameDoesNotAnswer) {
 TEST_F(WorkerTest, OtherProtocolVersionIsNamed) {
   ExpectNoWorker(
       Saying({Hello(kProtocolVersion + 1)}), ErrorKind::kWorker,
-      HasSubstr("worker fake speaks protocol version 2, this verillm speaks 1: install the same version on both sides"));
+      HasSubstr("worker fake speaks protocol version 3, this verillm speaks 2: install the same version on both sides"));
   ExpectNoWorker(Saying({{{"type", "done"}}}), ErrorKind::kWorker, HasSubstr("speaks protocol version 0"));
 }
 

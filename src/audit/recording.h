@@ -2,8 +2,8 @@
 //   trace.safetensors   recorded states, tokens, what produced them
 //   text.txt            the generated text, byte for byte what the tokens decode to
 //   inference.json      prompt, timing and settings; written last, so a folder that has it is complete
-#ifndef VERILLM_EXPERIMENT_RECORDING_H_
-#define VERILLM_EXPERIMENT_RECORDING_H_
+#ifndef VERILLM_AUDIT_RECORDING_H_
+#define VERILLM_AUDIT_RECORDING_H_
 
 #include <filesystem>
 #include <functional>
@@ -11,12 +11,13 @@
 #include <string_view>
 
 #include "trace/provenance.h"
+#include "trace/trace_file.h"
 #include "worker/worker.h"
 
 namespace verillm {
 
 // Version of the JSON files that this program writes: inference, trials, summaries, tables.
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 
 struct RecordingFiles {
   std::filesystem::path trace;
@@ -31,7 +32,7 @@ struct InferenceRecord {
   std::string prompt;
   bool raw = false;
   int output_tokens = 0;      // asked for
-  ScheduleRequest requested;  // schedule asked for
+  Schedule requested;  // schedule asked for
   ModelIdentity model;
   DeviceIdentity device;
   Schedule schedule;
@@ -54,9 +55,14 @@ using RecordingProgress = std::function<void(std::string_view phase, int done, i
 InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request,
                                 const std::filesystem::path& folder, const RecordingProgress& progress = {});
 
-// Reads inference.json; Error(kIo) or Error(kInput).
+// Runs one prefill on `worker` and writes its states from request.first_position on as a trace: what a verifier computes, in the
+// form of what a prover records. Model and sampling are those of `header`. Error(kIo), and whatever the worker reports.
+void RecordPrefill(Worker& worker, const PrefillRequest& request, TraceHeader header, const std::filesystem::path& path);
+
+// Writes and reads inference.json; Error(kIo) or Error(kInput).
+void WriteInferenceRecord(const InferenceRecord& record, const std::filesystem::path& folder);
 InferenceRecord ReadInferenceRecord(const std::filesystem::path& folder);
 
 }  // namespace verillm
 
-#endif  // VERILLM_EXPERIMENT_RECORDING_H_
+#endif  // VERILLM_AUDIT_RECORDING_H_

@@ -1,9 +1,10 @@
-#include "experiment/recording.h"
+#include "audit/recording.h"
 
 #include <fmt/format.h>
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -64,7 +65,7 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
     record.n_prompt = static_cast<int>(tokens.size());
     TraceHeader header{.model = model,
                        .device = worker.device(),
-                       .schedule = {},
+                       .schedule = request.schedule,
                        .sampling = request.sampling,
                        .plan = request.plan,
                        .n_prompt = record.n_prompt};
@@ -91,8 +92,27 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
   record.decode_seconds = result.decode_seconds;
   record.n_overflow = result.n_overflow;
   WriteFile(files.text, text);
-  WriteFile(files.inference, ToJson(record).dump(2) + "\n");
+  WriteInferenceRecord(record, folder);
   return record;
+}
+
+void RecordPrefill(Worker& worker, const PrefillRequest& request, TraceHeader header, const std::filesystem::path& path) {
+  const auto first = static_cast<std::size_t>(request.first_position);
+  header.device = worker.device();
+  header.schedule = request.schedule;
+  header.plan = request.plan;
+  header.n_prompt = request.first_position;
+  const std::vector<Token> prompt(request.tokens.begin(), request.tokens.begin() + request.first_position);
+  TraceWriter writer(path, std::move(header), prompt, static_cast<int>(request.tokens.size() - first));
+  for (const Token token : std::span(request.tokens).subspan(first)) writer.AppendToken(token);
+  WorkerEvents events;
+  events.rows = [&](CapturePoint point, std::span<const std::byte> rows) { writer.AppendRows(point, rows); };
+  const PrefillResult result = worker.Prefill(request, events);
+  writer.Finish(result.schedule, result.n_overflow);
+}
+
+void WriteInferenceRecord(const InferenceRecord& record, const std::filesystem::path& folder) {
+  WriteFile(FilesIn(folder).inference, ToJson(record).dump(2) + "\n");
 }
 
 InferenceRecord ReadInferenceRecord(const std::filesystem::path& folder) {

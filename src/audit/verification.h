@@ -1,6 +1,6 @@
 // Comparing a trace with states computed elsewhere: by one prefill on a worker (verification), or from another trace.
-#ifndef VERILLM_EXPERIMENT_VERIFICATION_H_
-#define VERILLM_EXPERIMENT_VERIFICATION_H_
+#ifndef VERILLM_AUDIT_VERIFICATION_H_
+#define VERILLM_AUDIT_VERIFICATION_H_
 
 #include <cstdint>
 #include <functional>
@@ -23,9 +23,12 @@ struct Verification {
 
 // What the verifier demands.
 struct VerificationRequest {
-  CapturePlan plan;  // its type is the trace's; Error(kUsage) otherwise
-  ScheduleRequest schedule;
-  bool other_model = false;  // compare although the trace names another model file
+  CapturePlan plan;           // its type is the trace's; Error(kUsage) otherwise. Without points no states are compared.
+  Schedule schedule = {};
+  bool other_model = false;   // compare although the trace names another model file
+  bool check_sampling = false;  // whether the tokens were chosen as the trace says
+  int first_outputs = 0;      // only so many output tokens (0: all), with a prefill that ends there
+  bool in_steps = false;      // feed the output one token at a time, as the prover did
 };
 
 // Runs one prefill over the trace's tokens on `worker`, whose model is `model`, and compares row by row as they come; never more
@@ -41,4 +44,4 @@ ResponseDiscrepancy CompareTraces(const TraceFile& a, const TraceFile& b);
 
 }  // namespace verillm
 
-#endif  // VERILLM_EXPERIMENT_VERIFICATION_H_
+#endif  // VERILLM_AUDIT_VERIFICATION_H_

@@ -1,4 +1,4 @@
-#include "experiment/verification.h"
+#include "audit/verification.h"
 
 #include <fmt/format.h>
 
@@ -16,10 +16,10 @@ namespace {
 // Compares rows of the verifier, as they come, with those of a trace.
 class Comparison {
  public:
-  Comparison(const TraceFile& prover, CapturePlan plan) : prover_(prover) {
+  // Over the tokens before `end`.
+  Comparison(const TraceFile& prover, CapturePlan plan, int end) : prover_(prover) {
     result_.plan = std::move(plan);
-    const int n_tokens = static_cast<int>(prover.tokens().size());
-    for (int position = prover.header().n_prompt; position < n_tokens; ++position) result_.positions.push_back(position);
+    for (int position = prover.header().n_prompt; position < end; ++position) result_.positions.push_back(position);
     row_bytes_ =
         static_cast<std::size_t>(prover.header().model.width) * static_cast<std::size_t>(FormatOf(result_.plan.type).bytes);
     for (const CapturePoint point : result_.plan.points) n_compared_[point] = 0;
@@ -38,7 +38,18 @@ class Comparison {
     }
   }
 
-  ResponseDiscrepancy Finish() {
+  // Margins of the next tokens.
+  void Add(std::span<const double> margins) {
+    if (!result_.margins) result_.margins.emplace();
+    result_.margins->insert(result_.margins->end(), margins.begin(), margins.end());
+  }
+
+  ResponseDiscrepancy Finish(bool sampling_checked) {
+    if (sampling_checked && (!result_.margins || result_.margins->size() != result_.positions.size())) {
+      throw Error(ErrorKind::kWorker, fmt::format("the sampling of {} of {} tokens was checked",
+                                                  result_.margins ? result_.margins->size() : 0, result_.positions.size()));
+    }
+
     for (const CapturePoint point : result_.plan.points) {
       if (n_compared_[point] < result_.positions.size()) {
         throw Error(ErrorKind::kWorker, fmt::format("{} of {} states of capture point {} were computed", n_compared_[point],
@@ -114,18 +125,27 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
     throw Error(ErrorKind::kUsage, fmt::format("the trace's states are {}, not {}", StateTypeName(header.plan.type),
                                                StateTypeName(request.plan.type)));
   }
+  const int n_outputs = static_cast<int>(trace.tokens().size()) - header.n_prompt;
+  if (request.first_outputs < 0 || request.first_outputs > n_outputs) {
+    throw Error(ErrorKind::kUsage, fmt::format("the trace has {} output tokens; the first {} of them cannot be checked", n_outputs,
+                                               request.first_outputs));
+  }
+  const int end = request.first_outputs == 0 ? static_cast<int>(trace.tokens().size()) : header.n_prompt + request.first_outputs;
   const auto start = std::chrono::steady_clock::now();
   Verification verification;
   verification.device = worker.device();
-  Comparison comparison(trace, request.plan);
+  Comparison comparison(trace, request.plan, end);
 
-  const bool has_output = trace.tokens().size() > static_cast<std::size_t>(header.n_prompt);
-  if (has_output) {
-    const PrefillRequest prefill{.tokens = {trace.tokens().begin(), trace.tokens().end()},
+  const bool checks_sampling = request.check_sampling && n_outputs > 0;
+  if (n_outputs > 0) {
+    const PrefillRequest prefill{.tokens = {trace.tokens().begin(), trace.tokens().begin() + end},
                                  .first_position = header.n_prompt,
                                  .plan = request.plan,
+                                 .check = request.check_sampling ? std::optional(header.sampling) : std::nullopt,
+                                 .in_steps = request.in_steps,
                                  .schedule = request.schedule};
     WorkerEvents events;
+    events.margins = [&](std::span<const double> margins) { comparison.Add(margins); };
     events.rows = [&](CapturePoint point, std::span<const std::byte> rows) { comparison.Add(point, rows); };
     events.progress = [&](std::string_view, double done, double total) {
       if (progress) progress(static_cast<int>(done), static_cast<int>(total));
@@ -134,7 +154,7 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
     verification.schedule = result.schedule;
     verification.n_overflow = result.n_overflow;
   }
-  verification.discrepancy = comparison.Finish();
+  verification.discrepancy = comparison.Finish(checks_sampling);
   if (worker.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(header.n_prompt))) != text) {
     verification.discrepancy.failures.push_back("the text is not what the tokens decode to");
   }
@@ -159,14 +179,14 @@ ResponseDiscrepancy CompareTraces(const TraceFile& a, const TraceFile& b) {
     if (b.header().plan.Contains(point)) plan.points.push_back(point);
   }
   if (plan.points.empty()) throw Error(ErrorKind::kInput, "the traces have no capture point in common");
-  Comparison comparison(a, plan);
+  Comparison comparison(a, plan, static_cast<int>(a.tokens().size()));
   for (const CapturePoint point : plan.points) {
     if (b.positions().size() != b.tokens().size() - static_cast<std::size_t>(b.header().n_prompt)) {
       throw Error(ErrorKind::kInput, "the second trace lacks rows; put it first");
     }
     comparison.Add(point, b.Rows(point));
   }
-  return comparison.Finish();
+  return comparison.Finish(false);
 }
 
 }  // namespace verillm
