@@ -23,13 +23,13 @@
 #include <thread>
 #include <vector>
 
+#include "audit/recording.h"
+#include "audit/verification.h"
 #include "base/error.h"
 #include "engine/device.h"
 #include "engine/model.h"
 #include "engine/model_store.h"
 #include "engine/sampler.h"
-#include "audit/recording.h"
-#include "audit/verification.h"
 #include "worker/worker.h"
 
 namespace verillm {
@@ -116,7 +116,8 @@ int Run(int argc, char** argv) {
                                 .plan = PlanEvery(8, identity.n_layer, true, StateType::kBF16),
                                 .schedule = {.chunk = kChunk, .threads = 0}};
   const fs::path folder = fs::temp_directory_path() / fmt::format("verillm-benchmark-{}", ::getpid());
-  std::vector<double> recorded, generated, verified_full, verified_24, verified_anew, prefilled_full, prefilled_24, prefilled_anew;
+  std::vector<double> recorded, generated, verified_full, verified_24, verified_anew, prefilled_full, prefilled_24,
+      prefilled_anew;
   std::unique_ptr<PlainContext> plain;
   for (int round = 0; round < n_rounds; ++round) {
     const InferenceRecord record = RecordInference(worker, identity, request, folder);
@@ -147,7 +148,7 @@ int Run(int argc, char** argv) {
     const auto verify = [&](const CapturePlan& plan) {
       const Verification verification = VerifyTrace(
           worker, identity, trace, model.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(record.n_prompt))),
-          {.plan = plan, .schedule = request.schedule, .other_model = false});
+          {.plan = plan, .schedule = request.schedule});
       if (!verification.discrepancy.failures.empty()) throw Error(ErrorKind::kWorker, verification.discrepancy.failures.front());
       return verification.seconds;
     };

@@ -96,21 +96,6 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
   return record;
 }
 
-void RecordPrefill(Worker& worker, const PrefillRequest& request, TraceHeader header, const std::filesystem::path& path) {
-  const auto first = static_cast<std::size_t>(request.first_position);
-  header.device = worker.device();
-  header.schedule = request.schedule;
-  header.plan = request.plan;
-  header.n_prompt = request.first_position;
-  const std::vector<Token> prompt(request.tokens.begin(), request.tokens.begin() + request.first_position);
-  TraceWriter writer(path, std::move(header), prompt, static_cast<int>(request.tokens.size() - first));
-  for (const Token token : std::span(request.tokens).subspan(first)) writer.AppendToken(token);
-  WorkerEvents events;
-  events.rows = [&](CapturePoint point, std::span<const std::byte> rows) { writer.AppendRows(point, rows); };
-  const PrefillResult result = worker.Prefill(request, events);
-  writer.Finish(result.schedule, result.n_overflow);
-}
-
 void WriteInferenceRecord(const InferenceRecord& record, const std::filesystem::path& folder) {
   WriteFile(FilesIn(folder).inference, ToJson(record).dump(2) + "\n");
 }

@@ -11,7 +11,6 @@
 #include <string_view>
 
 #include "trace/provenance.h"
-#include "trace/trace_file.h"
 #include "worker/worker.h"
 
 namespace verillm {
@@ -31,8 +30,8 @@ RecordingFiles FilesIn(const std::filesystem::path& folder);
 struct InferenceRecord {
   std::string prompt;
   bool raw = false;
-  int output_tokens = 0;      // asked for
-  Schedule requested;  // schedule asked for
+  int output_tokens = 0;  // asked for
+  Schedule requested;     // schedule asked for
   ModelIdentity model;
   DeviceIdentity device;
   Schedule schedule;
@@ -54,10 +53,6 @@ using RecordingProgress = std::function<void(std::string_view phase, int done, i
 // Generates on `worker`, whose model is `model`, and writes the folder. Error(kIo), and whatever the worker reports.
 InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request,
                                 const std::filesystem::path& folder, const RecordingProgress& progress = {});
-
-// Runs one prefill on `worker` and writes its states from request.first_position on as a trace: what a verifier computes, in the
-// form of what a prover records. Model and sampling are those of `header`. Error(kIo), and whatever the worker reports.
-void RecordPrefill(Worker& worker, const PrefillRequest& request, TraceHeader header, const std::filesystem::path& path);
 
 // Writes and reads inference.json; Error(kIo) or Error(kInput).
 void WriteInferenceRecord(const InferenceRecord& record, const std::filesystem::path& folder);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -127,8 +128,8 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
   }
   const int n_outputs = static_cast<int>(trace.tokens().size()) - header.n_prompt;
   if (request.first_outputs < 0 || request.first_outputs > n_outputs) {
-    throw Error(ErrorKind::kUsage, fmt::format("the trace has {} output tokens; the first {} of them cannot be checked", n_outputs,
-                                               request.first_outputs));
+    throw Error(ErrorKind::kUsage, fmt::format("the trace has {} output tokens; the first {} of them cannot be checked",
+                                               n_outputs, request.first_outputs));
   }
   const int end = request.first_outputs == 0 ? static_cast<int>(trace.tokens().size()) : header.n_prompt + request.first_outputs;
   const auto start = std::chrono::steady_clock::now();
@@ -144,15 +145,30 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
                                  .check = request.check_sampling ? std::optional(header.sampling) : std::nullopt,
                                  .in_steps = request.in_steps,
                                  .schedule = request.schedule};
+    std::optional<TraceWriter> kept;
+    if (!request.keep.empty()) {
+      TraceHeader own = header;
+      own.model = model;
+      own.device = worker.device();
+      own.schedule = request.schedule;
+      own.plan = request.plan;
+      kept.emplace(request.keep, std::move(own), std::vector(prefill.tokens.begin(), prefill.tokens.begin() + header.n_prompt),
+                   end - header.n_prompt);
+      for (int i = header.n_prompt; i < end; ++i) kept->AppendToken(trace.tokens()[static_cast<std::size_t>(i)]);
+    }
     WorkerEvents events;
     events.margins = [&](std::span<const double> margins) { comparison.Add(margins); };
-    events.rows = [&](CapturePoint point, std::span<const std::byte> rows) { comparison.Add(point, rows); };
+    events.rows = [&](CapturePoint point, std::span<const std::byte> rows) {
+      comparison.Add(point, rows);
+      if (kept) kept->AppendRows(point, rows);
+    };
     events.progress = [&](std::string_view, double done, double total) {
       if (progress) progress(static_cast<int>(done), static_cast<int>(total));
     };
     const PrefillResult result = worker.Prefill(prefill, events);
     verification.schedule = result.schedule;
     verification.n_overflow = result.n_overflow;
+    if (kept) kept->Finish(result.schedule, result.n_overflow);
   }
   verification.discrepancy = comparison.Finish(checks_sampling);
   if (worker.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(header.n_prompt))) != text) {

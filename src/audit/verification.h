@@ -3,6 +3,7 @@
 #define VERILLM_AUDIT_VERIFICATION_H_
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -23,12 +24,13 @@ struct Verification {
 
 // What the verifier demands.
 struct VerificationRequest {
-  CapturePlan plan;           // its type is the trace's; Error(kUsage) otherwise. Without points no states are compared.
+  CapturePlan plan;  // its type is the trace's; Error(kUsage) otherwise. Without points no states are compared.
   Schedule schedule = {};
-  bool other_model = false;   // compare although the trace names another model file
-  bool check_sampling = false;  // whether the tokens were chosen as the trace says
-  int first_outputs = 0;      // only so many output tokens (0: all), with a prefill that ends there
-  bool in_steps = false;      // feed the output one token at a time, as the prover did
+  bool other_model = false;         // compare although the trace names another model file
+  bool check_sampling = false;      // whether the tokens were chosen as the trace says
+  int first_outputs = 0;            // only so many output tokens (0: all), with a prefill that ends there
+  bool in_steps = false;            // feed the output one token at a time, as the prover did
+  std::filesystem::path keep = {};  // where to write the verifier's own states, as a trace; empty: nowhere
 };
 
 // Runs one prefill over the trace's tokens on `worker`, whose model is `model`, and compares row by row as they come; never more

@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "cli/command.h"
 #include "audit/recording.h"
-#include "experiment/result_json.h"
 #include "audit/verification.h"
+#include "cli/command.h"
+#include "experiment/result_json.h"
 #include "report/verdict_report.h"
 
 namespace verillm {

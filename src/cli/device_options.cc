@@ -16,8 +16,7 @@ void AddDeviceOptions(CLI::App& command, DeviceOptions& options) {
       ->check(CLI::Range(1, 4096));
   command
       .add_option_function<std::string>(
-          "--flash-attention",
-          [&](const std::string& name) { options.schedule.flash_attention = FlashAttentionFromName(name); },
+          "--flash-attention", [&](const std::string& name) { options.schedule.flash_attention = FlashAttentionFromName(name); },
           "Fused attention: auto, on or off (default: auto)")
       ->check(CLI::IsMember({"auto", "on", "off"}));
   command

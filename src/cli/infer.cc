@@ -5,10 +5,10 @@
 #include <memory>
 #include <optional>
 
+#include "audit/recording.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/device_options.h"
-#include "audit/recording.h"
 #include "report/table.h"
 
 namespace verillm {

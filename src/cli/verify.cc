@@ -5,12 +5,12 @@
 #include <optional>
 #include <vector>
 
+#include "audit/recording.h"
+#include "audit/verification.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/device_options.h"
-#include "audit/recording.h"
 #include "experiment/result_json.h"
-#include "audit/verification.h"
 #include "report/table.h"
 #include "report/verdict_report.h"
 
@@ -29,6 +29,7 @@ struct VerifyOptions {
   int last_layer = -1;
   bool no_final = false;
   bool other_model = false;
+  std::string keep;
   bool json = false;
 };
 
@@ -53,7 +54,8 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
   const ReadyWorker ready = StartWorker(options.device, streams, progress);
   const VerificationRequest request{.plan = Demand(options, ready.model.n_layer, trace.header().plan.type),
                                     .schedule = options.device.schedule,
-                                    .other_model = options.other_model};
+                                    .other_model = options.other_model,
+                                    .keep = options.keep};
   const Verification verification = VerifyTrace(*ready.worker, ready.model, trace, text, request, [&](int done, int total) {
     progress.Show(fmt::format("prefill: {} of {} tokens", done, total));
   });
@@ -100,6 +102,7 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--no-final", options->no_final, "Do not demand the state after the final norm");
   command->add_flag("--other-model", options->other_model, "Compare although the trace names another model file");
+  command->add_option("--keep", options->keep, "Write the verifier's own states to this file, as a trace (see verillm compare)");
   command->add_flag("--json", options->json, "Print JSON");
   command->callback([options, &run] { run = [options](Streams& streams) { return RunVerify(*options, streams); }; });
 }

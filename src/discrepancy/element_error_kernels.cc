@@ -13,8 +13,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "discrepancy/element_error_kernels.cc"
-#include <hwy/foreach_target.h>
 #include <hwy/aligned_allocator.h>
+#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -61,8 +61,8 @@ std::size_t CountBelow(const float* values, std::size_t n, std::uint32_t bound) 
 }
 
 template <StateType kType>
-double MedianOfErrors(const std::uint8_t* a, const std::uint8_t* b, std::size_t n_elements, hwy::AlignedFreeUniquePtr<float[]>& errors,
-                      std::size_t& capacity) {
+double MedianOfErrors(const std::uint8_t* a, const std::uint8_t* b, std::size_t n_elements,
+                      hwy::AlignedFreeUniquePtr<float[]>& errors, std::size_t& capacity) {
   const DF d;
   const std::size_t n_lanes = hn::Lanes(d);
   const std::size_t element_bytes = static_cast<std::size_t>(FormatOf(kType).bytes);
@@ -85,7 +85,8 @@ double MedianOfErrors(const std::uint8_t* a, const std::uint8_t* b, std::size_t 
   };
   std::size_t i = 0;
   for (; i + n_lanes <= n_elements; i += n_lanes) {
-    hn::Store(error_of(LoadElements<kType>(a + i * element_bytes), LoadElements<kType>(b + i * element_bytes)), d, errors.get() + i);
+    hn::Store(error_of(LoadElements<kType>(a + i * element_bytes), LoadElements<kType>(b + i * element_bytes)), d,
+              errors.get() + i);
   }
   if (i < n_elements) {
     HWY_ALIGN std::uint8_t tail_a[HWY_MAX_BYTES] = {};

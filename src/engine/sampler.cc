@@ -89,7 +89,7 @@ double Uniform(std::uint64_t seed, int position, Token token) {
                             {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
   const std::uint64_t bits = words[0] | (std::uint64_t{words[1]} << 32);
   // The largest would round to 1, whose noise is infinite.
-  return std::min((static_cast<double>(bits >> 11) + 0.5) * 0x1p-53, 1 - 0x1p-53);
+  return std::min((static_cast<double>(bits >> 12) + 0.5) * 0x1p-52, 1 - 0x1p-53);
 }
 
 // The scores of a position's tokens, logit + temperature * g counted from the best logit.

@@ -3,7 +3,7 @@
 //   token = argmax over the kept tokens of  logit / temperature + g,   g = -log(-log(u)),
 //
 // u from Philox4x32-10 (Salmon et al., SC 2011) with key = seed and counter = (token, position, 0, 0): the first two output words
-// as x = w0 + 2^32 w1 give u = (floor(x / 2^11) + 1/2) / 2^53, in (0, 1). Noise belongs to a token at a position, not to a place
+// as x = w0 + 2^32 w1 give u = (floor(x / 2^12) + 1/2) / 2^52, in (0, 1). Noise belongs to a token at a position, not to a place
 // in a stream, so it is the same on every device and only kept tokens need it.
 //
 // Devices differ a little in their logits, so a repeated choice may be another token although both sides are honest. By how much

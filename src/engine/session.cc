@@ -239,9 +239,10 @@ Session::Session(const Model& model, const Schedule& schedule, Recording recordi
   params.cb_eval_user_data = recorder_.get();
   context_.reset(llama_init_from_model(model.get(), params));
   if (!context_) {
-    throw Error(ErrorKind::kWorker, fmt::format("llama.cpp cannot make a context of {} positions with keys and values in {} and "
-                                                "flash attention {} (see --verbose); is there enough memory?",
-                                                schedule.context, CacheTypeName(schedule.cache), FlashAttentionName(schedule.flash_attention)));
+    throw Error(ErrorKind::kWorker,
+                fmt::format("llama.cpp cannot make a context of {} positions with keys and values in {} and "
+                            "flash attention {} (see --verbose); is there enough memory?",
+                            schedule.context, CacheTypeName(schedule.cache), FlashAttentionName(schedule.flash_attention)));
   }
 }
 

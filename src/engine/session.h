@@ -57,9 +57,10 @@ class Session {
 
   // Appends `tokens` in passes of at most schedule.chunk, fewer where logits are handed out and those of a whole chunk would take
   // too much memory. The first schedule.shared_prefix tokens of a sequence are computed as another sequence, from which this one
-  // goes on. With `want_logits` the logits of the last token are computed; where no logits are wanted at all, each pass ends where the last capture point is reached: llama.cpp's blocks above it, and the vocabulary, are never computed, and
-  // the states are the same bits; nor are keys and values of these blocks, so that later logits of this session would be wrong.
-  // `progress` hears the number of tokens done after each pass. Error(kCancelled).
+  // goes on. With `want_logits` the logits of the last token are computed; where no logits are wanted at all, each pass ends
+  // where the last capture point is reached: llama.cpp's blocks above it, and the vocabulary, are never computed, and the states
+  // are the same bits; nor are keys and values of these blocks, so that later logits of this session would be wrong. `progress`
+  // hears the number of tokens done after each pass. Error(kCancelled).
   void Prefill(std::span<const Token> tokens, bool want_logits, const std::function<void(int)>& progress = {});
 
   // Appends one token, in one pass with a token of each of the other sequences that the schedule names (they repeat what this

@@ -9,13 +9,13 @@
 #include <memory>
 #include <utility>
 
+#include "audit/recording.h"
+#include "audit/verification.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "engine/device.h"
-#include "audit/recording.h"
 #include "experiment/result_json.h"
-#include "audit/verification.h"
 #include "trace/trace_file.h"
 
 namespace verillm {
@@ -248,18 +248,12 @@ class Run {
   Json Settings() const {
     std::string prompts;
     for (const std::string& prompt : prompts_) prompts += prompt + '\0';
-    return {{"model_digest", reference_.digest},
-            {"prompts_digest", Sha256Hex(std::as_bytes(std::span(prompts)))},
-            {"prompt_length", config_.prompt_length},
-            {"raw", config_.raw},
-            {"output_tokens", config_.output_tokens},
-            {"sampling", ToJson(config_.sampling)},
-            {"layers_every", config_.layers_every},
-            {"final", config_.with_final},
-            {"states", StateTypeName(config_.states)},
-            {"schedule", ToJson(config_.schedule)},
-            {"verifiers", config_.verifiers},
-            {"policy", config_.policy},
+    return {{"model_digest", reference_.digest},       {"prompts_digest", Sha256Hex(std::as_bytes(std::span(prompts)))},
+            {"prompt_length", config_.prompt_length},  {"raw", config_.raw},
+            {"output_tokens", config_.output_tokens},  {"sampling", ToJson(config_.sampling)},
+            {"layers_every", config_.layers_every},    {"final", config_.with_final},
+            {"states", StateTypeName(config_.states)}, {"schedule", ToJson(config_.schedule)},
+            {"verifiers", config_.verifiers},          {"policy", config_.policy},
             {"thresholds", ToJson(config_.thresholds)}};
   }
 
@@ -312,7 +306,7 @@ class Run {
     progress_state_.phase = phase;
     Tell(0, static_cast<double>(trace.tokens().size()));
     const Verification verification =
-        VerifyTrace(worker, model, trace, text, {.plan = PlanFor(model), .schedule = config_.schedule, .other_model = false},
+        VerifyTrace(worker, model, trace, text, {.plan = PlanFor(model), .schedule = config_.schedule},
                     [&](int done, int total) { Tell(done, total); });
     Json policies = Json::object();
     PolicyResult configured;

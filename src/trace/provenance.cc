@@ -123,8 +123,8 @@ void CheckScheduleRequest(const Schedule& schedule) {
   }
   constexpr int kMaxSequences = 64;
   if (schedule.sequences < 1 || schedule.sequences > kMaxSequences) {
-    throw Error(ErrorKind::kUsage, fmt::format("{} sequences in a batch make no sense: choose 1 to {}", schedule.sequences,
-                                               kMaxSequences));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{} sequences in a batch make no sense: choose 1 to {}", schedule.sequences, kMaxSequences));
   }
   if (schedule.shared_prefix < 0) {
     throw Error(ErrorKind::kUsage, fmt::format("a shared prefix of {} tokens makes no sense", schedule.shared_prefix));

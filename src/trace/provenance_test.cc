@@ -26,12 +26,12 @@ const DeviceIdentity kDevice = {.name = "cpu:haswell",
                                 .engine = "0.3.36",
                                 .memory_total = std::uint64_t{1} << 40};
 constexpr Schedule kSchedule = {.context = 1300,
-                            .chunk = 512,
-                            .threads = 8,
-                            .flash_attention = FlashAttention::kOff,
-                            .cache = CacheType::kQ8_0,
-                            .sequences = 4,
-                            .shared_prefix = 20};
+                                .chunk = 512,
+                                .threads = 8,
+                                .flash_attention = FlashAttention::kOff,
+                                .cache = CacheType::kQ8_0,
+                                .sequences = 4,
+                                .shared_prefix = 20};
 const Sampling kSampling = {.temperature = 0.7, .top_p = 0.9, .seed = ~std::uint64_t{0}, .ignore_end = true};
 const CapturePlan kPlan = {{CapturePoint::Layer(0), CapturePoint::Layer(24), CapturePoint::Final()}, StateType::kF32};
 
@@ -64,7 +64,9 @@ TEST(Provenance, JsonFormIsFrozen) {
       ToJson(kDevice).dump(),
       R"j({"name":"cpu:haswell","backend":"CPU","description":"Intel(R) Xeon(R)","features":["AVX2","FMA"],"engine":"0.3.36",)j"
       R"("memory_total":1099511627776})");
-  EXPECT_EQ(ToJson(kSchedule).dump(), R"({"context":1300,"chunk":512,"threads":8,"flash_attention":"off","cache":"q8_0","sequences":4,"shared_prefix":20})");
+  EXPECT_EQ(
+      ToJson(kSchedule).dump(),
+      R"({"context":1300,"chunk":512,"threads":8,"flash_attention":"off","cache":"q8_0","sequences":4,"shared_prefix":20})");
   EXPECT_EQ(ToJson(kSampling).dump(), R"({"temperature":0.7,"top_p":0.9,"seed":18446744073709551615,"ignore_end":true})");
   EXPECT_EQ(ToJson(kPlan).dump(), R"({"points":["0","24","final"],"states":"f32"})");
 }

@@ -263,11 +263,12 @@ class Server {
     PrefillResult result;
     result.schedule = Complete(request.schedule, n_tokens);
     RowSender sender(output_, request.plan.type);
-    Recording recording{.plan = request.plan,
-                        .first_position = request.first_position,
-                        .sink = [&](const StateRows& rows) { sender.AddRows(rows); }};
+    Recording recording{.plan = request.plan, .first_position = request.first_position, .sink = [&](const StateRows& rows) {
+                          sender.AddRows(rows);
+                        }};
     if (request.check) {
-      if (request.first_position < 1) throw Error(ErrorKind::kInput, "the first token cannot be checked: nothing comes before it");
+      if (request.first_position < 1)
+        throw Error(ErrorKind::kInput, "the first token cannot be checked: nothing comes before it");
       // The logits that chose a token stand at the position before it; after the last token nothing is left to choose.
       recording.first_logits = request.first_position - 1;
       recording.logits_sink = [&](int position, std::span<const float> logits) {

@@ -34,7 +34,7 @@ struct WorkerEvents {
   std::function<void(std::span<const Token>)> prompt;                         // tokens of the prompt
   std::function<void(CapturePoint, std::span<const std::byte> rows)> rows;    // rows of a capture point, in order of position
   std::function<void(std::span<const Token>, std::string_view text)> tokens;  // generated since the last call
-  std::function<void(std::span<const double>)> margins = {};  // of the tokens checked, since the last call
+  std::function<void(std::span<const double>)> margins = {};                  // of the tokens checked, since the last call
   std::function<void(std::string_view phase, double done, double total)> progress;
 };
 
