@@ -76,7 +76,7 @@ class Comparison {
                          .statistics = ComparePair(prover, verifier, result_.plan.type),
                          .element_error = {}};
     if (pair.statistics.n_nonfinite > 0) RefuseNonFinite(prover, point, position);
-    pair.element_error = MedianElementError(prover, verifier, result_.plan.type);
+    pair.element_error = MeanElementError(prover, verifier, result_.plan.type);
     result_.pairs.push_back(std::move(pair));
   }
 

@@ -1,4 +1,4 @@
-// Which implementation of ComparePair and MedianElementError runs. It is the best that this CPU supports unless the environment
+// Which implementation of ComparePair and MeanElementError runs. It is the best that this CPU supports unless the environment
 // variable VERILLM_FORCE_KERNEL names another one ("scalar", "AVX2", ...), which serves tests and the search for a suspected bug.
 #ifndef VERILLM_DISCREPANCY_KERNELS_H_
 #define VERILLM_DISCREPANCY_KERNELS_H_

@@ -132,16 +132,17 @@ struct Element<StateType::kF16> {
   }
 };
 
-// Sums of b - a, |b - a|, (b - a)^2 and b^2, and the largest |b - a|. A lane adds at most kBlockElements / 2 terms of a block and
-// then the sums of blocks, which bounds the error by (2^11 + n / 2^12) * 2^-53 of the sum of absolute terms: 7e-13 for rows of
-// 2^24 elements.
+// Sums of b - a, |b - a|, (b - a)^2, b^2 and a^2, and the largest |b - a|. A lane adds at most kBlockElements / 2 terms of a
+// block and then the sums of blocks, which bounds the error by (2^11 + n / 2^12) * 2^-53 of the sum of absolute terms: 7e-13 for
+// rows of 2^24 elements.
 struct Sums {
   Sums()
       : error(hn::Zero(DD())),
         abs_error(hn::Zero(DD())),
         max_abs_error(hn::Zero(DD())),
         squared_error(hn::Zero(DD())),
-        squared_verifier(hn::Zero(DD())) {}
+        squared_verifier(hn::Zero(DD())),
+        squared_prover(hn::Zero(DD())) {}
 
   void Merge(const Sums& other) {
     error = hn::Add(error, other.error);
@@ -149,9 +150,10 @@ struct Sums {
     max_abs_error = hn::Max(max_abs_error, other.max_abs_error);
     squared_error = hn::Add(squared_error, other.squared_error);
     squared_verifier = hn::Add(squared_verifier, other.squared_verifier);
+    squared_prover = hn::Add(squared_prover, other.squared_prover);
   }
 
-  VD error, abs_error, max_abs_error, squared_error, squared_verifier;
+  VD error, abs_error, max_abs_error, squared_error, squared_verifier, squared_prover;
 };
 
 double SumOfLanes(VD v) { return hn::GetLane(hn::SumOfLanes(DD(), v)); }
@@ -172,6 +174,7 @@ class RowComparer {
     statistics.max_abs_error = HWY_MAX(statistics.max_abs_error, hn::GetLane(hn::MaxOfLanes(DD(), sums_.max_abs_error)));
     statistics.sum_squared_error += SumOfLanes(sums_.squared_error);
     statistics.sum_squared_verifier += SumOfLanes(sums_.squared_verifier);
+    statistics.sum_squared_prover += SumOfLanes(sums_.squared_prover);
     return statistics;
   }
 
@@ -320,13 +323,15 @@ class RowComparer {
       counts.below_1e7.Add(hn::Lt(distance, hn::Set(d, 1e-7f)));
       for (const std::size_t half : {std::size_t{0}, half_bytes}) {
         const VD verifier = LoadDoubles(b_floats + half);
-        const VD error = hn::Sub(verifier, LoadDoubles(a_floats + half));
+        const VD prover = LoadDoubles(a_floats + half);
+        const VD error = hn::Sub(verifier, prover);
         const VD abs_error = hn::Abs(error);
         sums.error = hn::Add(sums.error, error);
         sums.abs_error = hn::Add(sums.abs_error, abs_error);
         max_abs_error = hn::Max(max_abs_error, abs_error);
         sums.squared_error = hn::MulAdd(error, error, sums.squared_error);
         sums.squared_verifier = hn::MulAdd(verifier, verifier, sums.squared_verifier);
+        sums.squared_prover = hn::MulAdd(prover, prover, sums.squared_prover);
       }
     }
     sums.max_abs_error = hn::Max(sums.max_abs_error, max_abs_error);

@@ -6,9 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <string>
-#include <vector>
 
 #include "base/error.h"
 
@@ -71,6 +69,7 @@ void PairStatistics::Merge(const PairStatistics& other) {
   max_abs_error = std::max(max_abs_error, other.max_abs_error);
   sum_squared_error += other.sum_squared_error;
   sum_squared_verifier += other.sum_squared_verifier;
+  sum_squared_prover += other.sum_squared_prover;
 }
 
 std::optional<double> PairStatistics::Pe() const { return Ratio(static_cast<double>(n_mismatch), n_finite()); }
@@ -91,6 +90,12 @@ std::optional<double> PairStatistics::RelativeError() const {
   return std::sqrt(sum_squared_error / sum_squared_verifier);
 }
 
+std::optional<double> PairStatistics::ScaleError() const {
+  if (n_finite() == 0 || sum_squared_verifier == 0) return std::nullopt;
+  // a^2 - b^2 - (b - a)^2 = 2 b (a - b)
+  return (sum_squared_prover - sum_squared_verifier - sum_squared_error) / (2 * sum_squared_verifier);
+}
+
 PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {
   const StateFormat format = FormatOf(type);
   const std::uint32_t one = 1;
@@ -100,7 +105,7 @@ PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<co
 
   PairStatistics statistics;
   statistics.n_elements = CheckedSize(prover, verifier, type);
-  CompensatedSum sum_error, sum_abs_error, sum_squared_error, sum_squared_verifier;
+  CompensatedSum sum_error, sum_abs_error, sum_squared_error, sum_squared_verifier, sum_squared_prover;
   for (std::size_t i = 0; i < statistics.n_elements; ++i) {
     const std::uint32_t a_bits = LoadBits(prover, format, i);
     const std::uint32_t b_bits = LoadBits(verifier, format, i);
@@ -133,34 +138,30 @@ PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<co
     statistics.max_abs_error = std::max(statistics.max_abs_error, std::abs(error));
     sum_squared_error.Add(error * error);
     sum_squared_verifier.Add(static_cast<double>(b) * static_cast<double>(b));
+    sum_squared_prover.Add(static_cast<double>(a) * static_cast<double>(a));
   }
   statistics.sum_error = sum_error.Value();
   statistics.sum_abs_error = sum_abs_error.Value();
   statistics.sum_squared_error = sum_squared_error.Value();
   statistics.sum_squared_verifier = sum_squared_verifier.Value();
+  statistics.sum_squared_prover = sum_squared_prover.Value();
   return statistics;
 }
 
-std::optional<double> MedianElementErrorScalar(std::span<const std::byte> prover, std::span<const std::byte> verifier,
-                                               StateType type) {
+std::optional<double> MeanElementErrorScalar(std::span<const std::byte> prover, std::span<const std::byte> verifier,
+                                             StateType type) {
   const std::size_t n_elements = CheckedSize(prover, verifier, type);
-  // Kept between calls: one allocation a thread instead of one a pair.
-  thread_local std::vector<double> errors;
-  errors.clear();
+  CompensatedSum sum;
+  std::uint64_t n_finite = 0;
   for (std::size_t i = 0; i < n_elements; ++i) {
     const double a = DecodeState(prover, type, i);
     const double b = DecodeState(verifier, type, i);
     if (!std::isfinite(a) || !std::isfinite(b)) continue;
-    if (b != 0) {
-      errors.push_back(std::abs(b - a) / std::abs(b));
-    } else {
-      errors.push_back(a == 0 ? 0.0 : std::numeric_limits<double>::infinity());
-    }
+    ++n_finite;
+    const double distance = std::abs(b - a);
+    if (distance > 0) sum.Add(distance < std::abs(b) ? distance / std::abs(b) : 1);
   }
-  if (errors.empty()) return std::nullopt;
-  const auto median = errors.begin() + static_cast<std::ptrdiff_t>((errors.size() - 1) / 2);
-  std::nth_element(errors.begin(), median, errors.end());
-  return *median;
+  return Ratio(sum.Value(), n_finite);
 }
 
 }  // namespace verillm

@@ -347,49 +347,50 @@ TEST(PairStatistics, RowsOfDifferentSizeAreAnInputError) {
       ExpectInputError([&] { compare(four, eight, type); }, "states of 4 and 8 bytes");
       ExpectInputError([&] { compare(eight, four, type); }, "states of 8 and 4 bytes");
     }
-    ExpectInputError([&] { MedianElementError(four, eight, type); }, "states of 4 and 8 bytes");
+    ExpectInputError([&] { MeanElementError(four, eight, type); }, "states of 4 and 8 bytes");
   }
   ExpectInputError([&] { ComparePair(six, six, StateType::kF32); }, "f32");
   ExpectInputError([&] { ComparePairScalar(six, six, StateType::kF32); }, "f32");
-  ExpectInputError([&] { MedianElementError(six, six, StateType::kF32); }, "f32");
+  ExpectInputError([&] { MeanElementError(six, six, StateType::kF32); }, "f32");
 }
 
-TEST(MedianElementError, IsTheMiddleOfAnOddNumber) {
+TEST(MeanElementError, IsTheMeanOfRelativeErrors) {
   for (const StateType type : kTypes) {
-    // .5 / 1, 0 / 2, 1 / 4: sorted 0, .25, .5
-    EXPECT_EQ(MedianElementError(Encoded({1.5f, 2, 5}, type), Encoded({1, 2, 4}, type), type), 0.25);
-    // Signs do not matter: 3 / 1
-    EXPECT_EQ(MedianElementError(Encoded({2}, type), Encoded({-1}, type), type), 3.0);
+    // 0.5, 0, 0.25 and, in size, 0.5.
+    EXPECT_EQ(MeanElementError(Encoded({1.5f, 2, 5, -1}, type), Encoded({1, 2, 4, -2}, type), type), 0.3125);
   }
 }
 
-TEST(MedianElementError, IsTheLowerMiddleOfAnEvenNumber) {
+TEST(MeanElementError, NoElementCountsMoreThanOne) {
   for (const StateType type : kTypes) {
-    // .5 / 1, 0 / 2, 1 / 4, 4 / 4: sorted 0, .25, .5, 1
-    EXPECT_EQ(MedianElementError(Encoded({1.5f, 2, 5, 8}, type), Encoded({1, 2, 4, 4}, type), type), 0.25);
+    EXPECT_EQ(MeanElementError(Encoded({100, 1}, type), Encoded({1, 1}, type), type), 0.5);
+    EXPECT_EQ(MeanElementError(Encoded({2}, type), Encoded({-1}, type), type), 1.0);
   }
 }
 
-TEST(MedianElementError, ZeroAgainstZeroIsNoErrorAndAgainstAnythingElseInfinite) {
+TEST(MeanElementError, ZeroAgainstZeroIsNoErrorAndAgainstAnythingElseAWholeOne) {
   for (const StateType type : kTypes) {
-    EXPECT_EQ(MedianElementError(Encoded({0, -0.0f, 1}, type), Encoded({0, 0, 0}, type), type), 0.0);
-    EXPECT_EQ(MedianElementError(Encoded({0, 1, 1}, type), Encoded({0, 0, -0.0f}, type), type),
-              std::numeric_limits<double>::infinity());
+    EXPECT_EQ(MeanElementError(Encoded({0, -0.0f, 1}, type), Encoded({0, 0, 1}, type), type), 0.0);
+    EXPECT_EQ(MeanElementError(Encoded({0, 1, 1, 1}, type), Encoded({0, 0, -0.0f, 1}, type), type), 0.5);
   }
 }
 
-TEST(MedianElementError, LeavesNonFiniteElementsOut) {
+TEST(MeanElementError, LeavesNonFiniteElementsOut) {
   for (const StateType type : kTypes) {
-    EXPECT_EQ(MedianElementError(Encoded({kNaN, 3, 1, kInfinity}, type), Encoded({1, 2, kNaN, kInfinity}, type), type), 0.5);
-    EXPECT_FALSE(MedianElementError(Encoded({kNaN, 1}, type), Encoded({1, kInfinity}, type), type));
-    EXPECT_FALSE(MedianElementError({}, {}, type));
+    EXPECT_EQ(MeanElementError(Encoded({kNaN, 3, 1, kInfinity}, type), Encoded({1, 2, kNaN, kInfinity}, type), type), 0.5);
+    EXPECT_FALSE(MeanElementError(Encoded({kNaN, 1}, type), Encoded({1, kInfinity}, type), type));
+    EXPECT_FALSE(MeanElementError({}, {}, type));
   }
 }
 
-TEST(MedianElementError, ForgetsTheRowBefore) {
-  const StateType type = StateType::kF32;
-  EXPECT_EQ(MedianElementError(Encoded({2, 2, 2}, type), Encoded({1, 1, 1}, type), type), 1.0);
-  EXPECT_EQ(MedianElementError(Encoded({1}, type), Encoded({1}, type), type), 0.0);
+TEST(PairStatistics, ScaleErrorIsWhatTheProverIsScaledBy) {
+  for (const StateType type : kTypes) {
+    EXPECT_NEAR(ComparePairScalar(Encoded({1.5f, -3, 6}, type), Encoded({1, -2, 4}, type), type).ScaleError().value(), 0.5,
+                1e-12);
+    // Noise at right angles to b leaves it alone: a = b + (2, 1) with b = (1, -2).
+    EXPECT_NEAR(ComparePairScalar(Encoded({3, -1}, type), Encoded({1, -2}, type), type).ScaleError().value(), 0, 1e-12);
+    EXPECT_FALSE(ComparePairScalar(Encoded({1}, type), Encoded({0}, type), type).ScaleError());
+  }
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ struct PairDiscrepancy {
   CapturePoint point;
   int position;  // in the sequence, prompt included
   PairStatistics statistics;
-  std::optional<double> element_error;  // MedianElementError
+  std::optional<double> element_error;  // MeanElementError
 };
 
 struct ResponseDiscrepancy {

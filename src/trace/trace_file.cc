@@ -43,14 +43,17 @@ struct Layout {
   std::uint64_t StatesOffset(std::size_t index) const { return tokens_bytes + positions_bytes + index * states_bytes; }
 };
 
-Layout LayoutFor(std::uint64_t n_prompt, std::uint64_t n_output, std::uint64_t row_bytes) {
-  return {4 * (n_prompt + n_output), 4 * n_output, n_output * row_bytes};
+Layout LayoutFor(std::uint64_t n_tokens, std::uint64_t n_rows, std::uint64_t row_bytes) {
+  return {4 * n_tokens, 4 * n_rows, n_rows * row_bytes};
 }
 
-// The JSON header of a trace with `n_output` generated tokens.
-std::string HeaderText(const TraceHeader& header, int n_output, std::uint64_t row_bytes) {
-  const std::uint64_t n_prompt = static_cast<std::uint64_t>(header.n_prompt);
-  const Layout layout = LayoutFor(n_prompt, static_cast<std::uint64_t>(n_output), row_bytes);
+std::uint64_t RowBytesOf(const TraceHeader& header) {
+  return static_cast<std::uint64_t>(header.model.width) * static_cast<std::uint64_t>(FormatOf(header.plan.type).bytes);
+}
+
+// The JSON header of a trace with so many tokens and, for each capture point, rows.
+std::string HeaderText(const TraceHeader& header, std::uint64_t n_tokens, std::uint64_t n_rows) {
+  const Layout layout = LayoutFor(n_tokens, n_rows, RowBytesOf(header));
   Json json;
   json["__metadata__"] = {{"format", kFormat},
                           {"format_version", kFormatVersion},
@@ -64,18 +67,18 @@ std::string HeaderText(const TraceHeader& header, int n_output, std::uint64_t ro
   const auto tensor = [&](std::string_view type, Json shape, std::uint64_t begin, std::uint64_t bytes) {
     return Json{{"dtype", type}, {"shape", std::move(shape)}, {"data_offsets", {begin, begin + bytes}}};
   };
-  json["tokens"] = tensor("I32", {header.n_prompt + n_output}, 0, layout.tokens_bytes);
-  json["positions"] = tensor("I32", {n_output}, layout.tokens_bytes, layout.positions_bytes);
+  json["tokens"] = tensor("I32", {n_tokens}, 0, layout.tokens_bytes);
+  json["positions"] = tensor("I32", {n_rows}, layout.tokens_bytes, layout.positions_bytes);
   for (std::size_t i = 0; i < header.plan.points.size(); ++i) {
     json[TensorName(header.plan.points[i])] =
-        tensor(TypeName(header.plan.type), {n_output, header.model.width}, layout.StatesOffset(i), layout.states_bytes);
+        tensor(TypeName(header.plan.type), {n_rows, header.model.width}, layout.StatesOffset(i), layout.states_bytes);
   }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 // Length of the header section that leaves room for any number of outputs up to `max_output`, any schedule and any count of
 // overflows; a multiple of 8, so that the data section is aligned.
-std::uint64_t ReservedHeaderBytes(TraceHeader header, int max_output, std::uint64_t row_bytes) {
+std::uint64_t ReservedHeaderBytes(TraceHeader header, int max_output) {
   constexpr int kLongest = std::numeric_limits<int>::min();
   header.schedule = {.context = kLongest,
                      .chunk = kLongest,
@@ -85,13 +88,21 @@ std::uint64_t ReservedHeaderBytes(TraceHeader header, int max_output, std::uint6
                      .sequences = kLongest,
                      .shared_prefix = kLongest};
   header.n_overflow = ~std::uint64_t{0};
-  return (HeaderText(header, max_output, row_bytes).size() + 7) / 8 * 8;
+  const std::uint64_t n_output = static_cast<std::uint64_t>(max_output);
+  return (HeaderText(header, static_cast<std::uint64_t>(header.n_prompt) + n_output, n_output).size() + 7) / 8 * 8;
 }
 
 std::vector<std::byte> EncodeIntegers(std::span<const std::int32_t> values) {
   std::vector<std::byte> bytes(4 * values.size());
   for (std::size_t i = 0; i < values.size(); ++i) StoreLittleEndian(static_cast<std::uint32_t>(values[i]), bytes.data() + 4 * i);
   return bytes;
+}
+
+void WriteHeader(PendingFile& file, const std::string& text) {
+  std::byte length[8];
+  StoreLittleEndian<std::uint64_t>(text.size(), length);
+  file.WriteAt(0, length);
+  file.WriteAt(8, std::as_bytes(std::span(text)));
 }
 
 std::vector<std::int32_t> DecodeIntegers(std::span<const std::byte> bytes) {
@@ -214,18 +225,14 @@ TraceWriter::TraceWriter(const std::filesystem::path& path, TraceHeader header, 
     : header_(std::move(header)),
       tokens_(std::move(prompt)),
       max_output_(max_output),
-      header_bytes_(8 + ReservedHeaderBytes(header_, max_output, RowBytes())),
+      header_bytes_(8 + ReservedHeaderBytes(header_, max_output)),
       file_(path) {
   for (const CapturePoint point : header_.plan.points) n_rows_[point] = 0;
 }
 
-std::uint64_t TraceWriter::RowBytes() const {
-  return static_cast<std::uint64_t>(header_.model.width) * static_cast<std::uint64_t>(FormatOf(header_.plan.type).bytes);
-}
-
 void TraceWriter::AppendRows(CapturePoint point, std::span<const std::byte> rows) {
   const auto found = n_rows_.find(point);
-  const std::uint64_t row_bytes = RowBytes();
+  const std::uint64_t row_bytes = RowBytesOf(header_);
   if (found == n_rows_.end() || rows.size() % row_bytes != 0 ||
       found->second + rows.size() / row_bytes > static_cast<std::uint64_t>(max_output_)) {
     throw Error(ErrorKind::kInput,
@@ -233,7 +240,7 @@ void TraceWriter::AppendRows(CapturePoint point, std::span<const std::byte> rows
   }
   const auto index = static_cast<std::size_t>(std::distance(n_rows_.begin(), found));
   const Layout layout =
-      LayoutFor(static_cast<std::uint64_t>(header_.n_prompt), static_cast<std::uint64_t>(max_output_), row_bytes);
+      LayoutFor(static_cast<std::uint64_t>(header_.n_prompt + max_output_), static_cast<std::uint64_t>(max_output_), row_bytes);
   file_.WriteAt(header_bytes_ + layout.StatesOffset(index) + found->second * row_bytes, rows);
   found->second += rows.size() / row_bytes;
 }
@@ -255,8 +262,8 @@ void TraceWriter::Finish(const Schedule& schedule, std::uint64_t n_overflow) {
     }
   }
   // Where fewer tokens came than there was room for, the tensors move up to close the gaps that safetensors forbids.
-  const Layout from = LayoutFor(n_prompt, static_cast<std::uint64_t>(max_output_), RowBytes());
-  const Layout to = LayoutFor(n_prompt, n_output, RowBytes());
+  const Layout from = LayoutFor(n_prompt + static_cast<std::uint64_t>(max_output_), static_cast<std::uint64_t>(max_output_), RowBytesOf(header_));
+  const Layout to = LayoutFor(tokens_.size(), n_output, RowBytesOf(header_));
   std::vector<std::byte> buffer(kMoveBytes);
   for (std::size_t i = 0; i < header_.plan.points.size() && from.StatesOffset(i) != to.StatesOffset(i); ++i) {
     for (std::uint64_t done = 0; done < to.states_bytes; done += buffer.size()) {
@@ -275,13 +282,45 @@ void TraceWriter::Finish(const Schedule& schedule, std::uint64_t n_overflow) {
 
   header_.schedule = schedule;
   header_.n_overflow = n_overflow;
-  std::string text = HeaderText(header_, static_cast<int>(n_output), RowBytes());
+  std::string text = HeaderText(header_, tokens_.size(), n_output);
   text.resize(header_bytes_ - 8, ' ');
-  std::byte length[8];
-  StoreLittleEndian<std::uint64_t>(text.size(), length);
-  file_.WriteAt(0, length);
-  file_.WriteAt(8, std::as_bytes(std::span(text)));
+  WriteHeader(file_, text);
   file_.Commit();
+}
+
+void WriteTrace(const TraceContents& trace, const std::filesystem::path& path) {
+  const std::uint64_t row_bytes = RowBytesOf(trace.header);
+  for (const CapturePoint point : trace.header.plan.points) {
+    const auto rows = trace.rows.find(point);
+    if (rows == trace.rows.end() || rows->second.size() != trace.positions.size() * row_bytes) {
+      throw Error(ErrorKind::kInput, fmt::format("capture point {} has not one row a position", point.Name()));
+    }
+  }
+  const Layout layout = LayoutFor(trace.tokens.size(), trace.positions.size(), row_bytes);
+  std::string text = HeaderText(trace.header, trace.tokens.size(), trace.positions.size());
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t begin = 8 + text.size();
+  PendingFile file(path);
+  WriteHeader(file, text);
+  file.WriteAt(begin, EncodeIntegers(trace.tokens));
+  file.WriteAt(begin + layout.tokens_bytes, EncodeIntegers(trace.positions));
+  for (std::size_t i = 0; i < trace.header.plan.points.size(); ++i) {
+    file.WriteAt(begin + layout.StatesOffset(i), trace.rows.at(trace.header.plan.points[i]));
+  }
+  file.Commit();
+}
+
+TraceContents ReadTrace(const std::filesystem::path& path) {
+  const TraceFile file(path);
+  TraceContents trace{.header = file.header(),
+                      .tokens = {file.tokens().begin(), file.tokens().end()},
+                      .positions = {file.positions().begin(), file.positions().end()},
+                      .rows = {}};
+  for (const CapturePoint point : trace.header.plan.points) {
+    const std::span<const std::byte> rows = file.Rows(point);
+    trace.rows[point].assign(rows.begin(), rows.end());
+  }
+  return trace;
 }
 
 TraceFile::TraceFile(const std::filesystem::path& path) : file_(std::make_unique<MappedFile>(path)) {

@@ -48,8 +48,6 @@ class TraceWriter {
   void Finish(const Schedule& schedule, std::uint64_t n_overflow);
 
  private:
-  std::uint64_t RowBytes() const;
-
   TraceHeader header_;
   std::vector<Token> tokens_;
   int max_output_;
@@ -81,6 +79,18 @@ class TraceFile {
   std::vector<int> positions_;
   std::map<CapturePoint, std::span<const std::byte>> rows_;
 };
+
+// A whole trace in memory, for those who change one: attacks, tests.
+struct TraceContents {
+  TraceHeader header;
+  std::vector<Token> tokens;                             // prompt and output
+  std::vector<int> positions;                            // that have rows, ascending
+  std::map<CapturePoint, std::vector<std::byte>> rows;  // of each capture point of header.plan, one a position
+};
+
+// Error(kIo), and Error(kInput) where a capture point has not one row a position or the file is no sound trace.
+TraceContents ReadTrace(const std::filesystem::path& path);
+void WriteTrace(const TraceContents& trace, const std::filesystem::path& path);
 
 // Index of the first NaN or infinity of a row, or -1.
 int FindNonFinite(std::span<const std::byte> row, StateType type);
