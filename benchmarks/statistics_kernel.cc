@@ -105,7 +105,7 @@ PairStatistics CompareRows(const States& states, Compare compare) {
 }
 
 bool Equal(const PairStatistics& a, const PairStatistics& b) {
-  const auto near = [](double x, double y, double sum_abs) { return std::abs(x - y) <= 1e-12 * sum_abs; };
+  const auto near = [](double x, double y, double sum_abs) { return std::abs(x - y) <= 1e-6 * sum_abs; };
   return a.n_elements == b.n_elements && a.n_nonfinite == b.n_nonfinite && a.n_exact == b.n_exact &&
          a.n_mismatch == b.n_mismatch && a.n_mismatch_large == b.n_mismatch_large && a.n_match_small == b.n_match_small &&
          a.n_exponent_mismatch == b.n_exponent_mismatch && a.n_error_above_1e5 == b.n_error_above_1e5 &&

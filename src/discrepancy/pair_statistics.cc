@@ -69,7 +69,7 @@ void PairStatistics::Merge(const PairStatistics& other) {
   max_abs_error = std::max(max_abs_error, other.max_abs_error);
   sum_squared_error += other.sum_squared_error;
   sum_squared_verifier += other.sum_squared_verifier;
-  sum_squared_prover += other.sum_squared_prover;
+  sum_error_product += other.sum_error_product;
 }
 
 std::optional<double> PairStatistics::Pe() const { return Ratio(static_cast<double>(n_mismatch), n_finite()); }
@@ -92,8 +92,7 @@ std::optional<double> PairStatistics::RelativeError() const {
 
 std::optional<double> PairStatistics::ScaleError() const {
   if (n_finite() == 0 || sum_squared_verifier == 0) return std::nullopt;
-  // a^2 - b^2 - (b - a)^2 = 2 b (a - b)
-  return (sum_squared_prover - sum_squared_verifier - sum_squared_error) / (2 * sum_squared_verifier);
+  return -sum_error_product / sum_squared_verifier;
 }
 
 PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type) {
@@ -105,7 +104,7 @@ PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<co
 
   PairStatistics statistics;
   statistics.n_elements = CheckedSize(prover, verifier, type);
-  CompensatedSum sum_error, sum_abs_error, sum_squared_error, sum_squared_verifier, sum_squared_prover;
+  CompensatedSum sum_error, sum_abs_error, sum_squared_error, sum_squared_verifier, sum_error_product;
   for (std::size_t i = 0; i < statistics.n_elements; ++i) {
     const std::uint32_t a_bits = LoadBits(prover, format, i);
     const std::uint32_t b_bits = LoadBits(verifier, format, i);
@@ -135,16 +134,17 @@ PairStatistics ComparePairScalar(std::span<const std::byte> prover, std::span<co
     const double error = static_cast<double>(b) - static_cast<double>(a);
     sum_error.Add(error);
     sum_abs_error.Add(std::abs(error));
-    statistics.max_abs_error = std::max(statistics.max_abs_error, std::abs(error));
+    statistics.max_abs_error =
+        std::max(statistics.max_abs_error, std::isfinite(distance) ? static_cast<double>(distance) : std::abs(error));
     sum_squared_error.Add(error * error);
     sum_squared_verifier.Add(static_cast<double>(b) * static_cast<double>(b));
-    sum_squared_prover.Add(static_cast<double>(a) * static_cast<double>(a));
+    sum_error_product.Add(static_cast<double>(b) * error);
   }
   statistics.sum_error = sum_error.Value();
   statistics.sum_abs_error = sum_abs_error.Value();
   statistics.sum_squared_error = sum_squared_error.Value();
   statistics.sum_squared_verifier = sum_squared_verifier.Value();
-  statistics.sum_squared_prover = sum_squared_prover.Value();
+  statistics.sum_error_product = sum_error_product.Value();
   return statistics;
 }
 

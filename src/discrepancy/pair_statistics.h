@@ -36,10 +36,10 @@ struct PairStatistics {
   // In double, so that no finite element makes them infinite.
   double sum_error = 0;             // of b - a
   double sum_abs_error = 0;         // of |b - a|
-  double max_abs_error = 0;         // of |b - a|
+  double max_abs_error = 0;         // of |b - a|, rounded to F32 where that reaches so far
   double sum_squared_error = 0;     // of (b - a)^2
   double sum_squared_verifier = 0;  // of b^2
-  double sum_squared_prover = 0;    // of a^2
+  double sum_error_product = 0;     // of b (b - a)
 
   // Adds another pair or pool.
   void Merge(const PairStatistics& other);
@@ -61,8 +61,8 @@ struct PairStatistics {
 };
 
 // Statistics of one pair. Both spans hold the same number of elements of `type`, little-endian, in any alignment; Error(kInput)
-// otherwise. Runs on the best instruction set of this CPU; counts equal ComparePairScalar's exactly, sums to 1e-12 relative
-// (of the sum of absolute terms).
+// otherwise. Runs on the best instruction set of this CPU; counts equal ComparePairScalar's exactly, sums to 1e-6 relative (of the
+// sum of absolute terms), those of squares to 1e-12.
 PairStatistics ComparePair(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type);
 
 // The same, one element after the other in plain C++: the reference that ComparePair is tested against.

@@ -9,10 +9,15 @@
 #include <utility>
 
 #include "base/error.h"
+#include "policy/calibrated_policy.h"
 #include "policy/rules.h"
+#include "policy/sampling_check.h"
 
 namespace verillm {
 namespace {
+
+// Of a response, where a policy with quoted thresholds checks sampling.
+constexpr double kSamplingFalsePositives = 1e-4;
 
 // A policy without its thresholds.
 struct Rule {
@@ -145,6 +150,15 @@ std::optional<bool> PolicyResult::pools_accepted() const {
   return std::all_of(points.begin(), points.end(), [](const PointResult& point) { return point.pool_failure.empty(); });
 }
 
+Policy MakeCalibratedPolicy(Calibration calibration) {
+  Policy policy;
+  policy.name = "calibrated";
+  policy.version = 1;
+  policy.source = "honest runs, see the calibration";
+  policy.calibration = std::make_shared<const Calibration>(std::move(calibration));
+  return policy;
+}
+
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response) {
   PolicyResult result;
   result.policy = policy.name;
@@ -153,12 +167,21 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
   result.pools_judged = policy.judge_pool != nullptr;
   result.total_count = response.n_expected();
   for (const PairDiscrepancy& pair : response.pairs) {
-    result.pair_failures.push_back(policy.judge_pair(pair.statistics, policy.thresholds));
+    result.pair_failures.push_back(policy.calibration ? JudgeCalibratedPair(*policy.calibration, pair)
+                                                      : policy.judge_pair(pair.statistics, policy.thresholds));
   }
   for (const CapturePoint point : response.plan.points) {
     result.points.push_back(JudgePoint(policy, response, point, result.pair_failures));
     // Counted by capture point, so that pairs outside the plan cannot stand in for missing ones.
     result.accept_count += result.points.back().accept_count;
+  }
+
+  if (policy.calibration) {
+    CalibratedResult judged = JudgeCalibrated(*policy.calibration, response);
+    result.verdict = judged.verdict;
+    result.reason = std::move(judged.reason);
+    result.decided_after = judged.decided_after;
+    return result;
   }
 
   const bool pairs_accepted = result.accept_rate() > policy.thresholds.accept_rate;
@@ -167,16 +190,22 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
     grounds.push_back(RejectedPairs(result, response));
   if (policy.unit == Unit::kPools && result.pools_accepted() == false) grounds.push_back(RejectedPools(result.points));
 
+  if (response.margins) {
+    const SamplingResult sampling = JudgeSampling(*response.margins, kUncalibratedSampling, kSamplingFalsePositives);
+    if (sampling.verdict == Verdict::kReject) grounds.push_back(sampling.reason);
+  }
+
   if (!grounds.empty()) {
     result.verdict = Verdict::kReject;
     result.reason = fmt::format("{}", fmt::join(grounds, "; "));
-  } else if (result.total_count == 0) {
+  } else if (result.total_count == 0 && !response.margins) {
     result.verdict = Verdict::kInconclusive;
     result.reason = fmt::format("nothing was to be compared: {} capture points, {} positions", response.plan.points.size(),
                                 response.positions.size());
   } else {
     result.verdict = Verdict::kAccept;
-    result.reason = policy.unit == Unit::kPairs ? AcceptedPairs(result) : AcceptedPools(result);
+    if (result.total_count > 0) result.reason = policy.unit == Unit::kPairs ? AcceptedPairs(result) : AcceptedPools(result);
+    if (response.margins) result.reason += fmt::format("{}tokens chosen as asked", result.reason.empty() ? "" : "; ");
   }
   return result;
 }

@@ -1,5 +1,5 @@
-// From discrepancies to a verdict. A policy is data (name, version, thresholds and where they come from) and two functions that
-// judge one pair and one pool; Evaluate applies it to a response.
+// From discrepancies to a verdict. A policy with quoted thresholds is data (name, version, thresholds and where they come from)
+// and two functions that judge one pair and one pool; Evaluate applies it to a response.
 //
 // A response can be judged by its pairs, as published: it passes when enough of them are accepted. Or by its pools, one a capture
 // point: thousands of elements leave nothing to chance, so that a pool betrays what every single pair hides (BF16 weights), but
@@ -8,6 +8,7 @@
 #define VERILLM_POLICY_POLICY_H_
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,14 +39,17 @@ using Failure = std::string;
 // What decides the verdict.
 enum class Unit { kPairs, kPools };
 
+struct Calibration;
+
 struct Policy {
   std::string name;
-  int version;
+  int version = 0;
   std::string source;  // where rule and thresholds come from
   Thresholds thresholds;
-  Failure (*judge_pair)(const PairStatistics& pair, const Thresholds& thresholds);
-  Failure (*judge_pool)(const PairStatistics& pool, const Thresholds& thresholds);  // nullptr: pools are not judged
+  Failure (*judge_pair)(const PairStatistics& pair, const Thresholds& thresholds) = nullptr;
+  Failure (*judge_pool)(const PairStatistics& pool, const Thresholds& thresholds) = nullptr;  // nullptr: pools are not judged
   Unit unit = Unit::kPairs;
+  std::shared_ptr<const Calibration> calibration = nullptr;  // of the policy "calibrated", which has no use for the fields above
 };
 
 // Names of the policies, in the order in which they are offered: "paper", "reference".
@@ -54,6 +58,9 @@ std::vector<std::string_view> PolicyNames();
 // The policy of that name with these thresholds; Error(kUsage) listing the names for an unknown one, where a threshold is outside
 // [0, 1] (mean_error: negative or not finite), or where the policy does not judge the unit.
 Policy MakePolicy(std::string_view name, const Thresholds& thresholds, Unit unit = Unit::kPairs);
+
+// The policy "calibrated" (calibrated_policy.h).
+Policy MakeCalibratedPolicy(Calibration calibration);
 
 // What a policy says of one capture point.
 struct PointResult {
@@ -72,9 +79,10 @@ struct PolicyResult {
   Verdict verdict = Verdict::kInconclusive;
   std::string reason;  // one sentence: why this verdict, with the values that decided it
   std::size_t accept_count = 0;
-  std::size_t total_count = 0;         // pairs that the plan asks for; missing ones count as rejected
-  std::vector<Failure> pair_failures;  // one for each of the response's pairs, in their order
-  std::vector<PointResult> points;     // one for each capture point of the plan, in its order
+  std::size_t total_count = 0;               // pairs that the plan asks for; missing ones count as rejected
+  std::vector<Failure> pair_failures;        // one for each of the response's pairs, in their order
+  std::vector<PointResult> points;           // one for each capture point of the plan, in its order
+  std::optional<std::size_t> decided_after;  // positions that the policy "calibrated" needed
 
   double accept_rate() const;                  // accept_count / total_count, 0 where nothing was to be compared
   std::optional<bool> pools_accepted() const;  // whether no point has a pool_failure; nullopt where pools are not judged
@@ -82,7 +90,8 @@ struct PolicyResult {
 
 // Reject where the response has failures, or where what the policy's unit asks is not met: more than thresholds.accept_rate of
 // the expected pairs accepted, or every pool accepted. Inconclusive where nothing was to be compared; accept otherwise. Both
-// units are evaluated and in the result, whichever decides.
+// units are evaluated and in the result, whichever decides. The policy "calibrated" decides by positions instead; a pair counts
+// as accepted where its element error is below what decides alone in a layer.
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response);
 
 }  // namespace verillm
