@@ -78,10 +78,13 @@ void Cheater::LoadOrdered() { worker_.Load(ReferenceTo(order_.model_path)); }
 Forgery Cheater::Generate(const GenerateRequest& request) {
   GenerateRequest in_f32 = request;
   in_f32.plan.type = StateType::kF32;
+  // Apart from the recording that is handed in, which must not look finished before it is.
+  const std::filesystem::path scratch = folder_ / "scratch";
   Forgery forgery;
-  forgery.record = RecordInference(worker_, order_.model, in_f32, folder_, progress_);
-  forgery.trace = ReadTrace(FilesIn(folder_).trace);
-  forgery.text = ReadFile(FilesIn(folder_).text, kMaxTextBytes);
+  forgery.record = RecordInference(worker_, order_.model, in_f32, scratch, progress_);
+  forgery.trace = ReadTrace(FilesIn(scratch).trace);
+  forgery.text = ReadFile(FilesIn(scratch).text, kMaxTextBytes);
+  std::filesystem::remove_all(scratch);
   return forgery;
 }
 

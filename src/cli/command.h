@@ -51,6 +51,8 @@ class ProgressLine {
 void AddDevicesCommand(CLI::App& app, Run& run);
 void AddModelCommand(CLI::App& app, Run& run);
 void AddInferCommand(CLI::App& app, Run& run);
+void AddAttackCommand(CLI::App& app, Run& run);
+void AddCalibrateCommand(CLI::App& app, Run& run);
 void AddVerifyCommand(CLI::App& app, Run& run);
 void AddCompareCommand(CLI::App& app, Run& run);
 void AddExperimentCommand(CLI::App& app, Run& run);

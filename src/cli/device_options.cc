@@ -33,6 +33,7 @@ ReadyWorker StartWorker(const DeviceOptions& options, Streams& streams, Progress
   progress.Show("hashing the model");
   const ModelReference reference = ReferenceTo(path);
   ReadyWorker ready;
+  ready.model_path = path;
   ready.worker =
       std::make_unique<Worker>(LocalWorker(options.device, {std::filesystem::absolute(path).parent_path()}), streams.cancel);
   WorkerEvents events;

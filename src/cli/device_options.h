@@ -2,6 +2,7 @@
 #ifndef VERILLM_CLI_DEVICE_OPTIONS_H_
 #define VERILLM_CLI_DEVICE_OPTIONS_H_
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -22,6 +23,7 @@ void AddDeviceOptions(CLI::App& command, DeviceOptions& options);
 struct ReadyWorker {
   std::unique_ptr<Worker> worker;
   ModelIdentity model;
+  std::filesystem::path model_path;
 };
 
 ReadyWorker StartWorker(const DeviceOptions& options, Streams& streams, ProgressLine& progress);

@@ -1,13 +1,18 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
+#include "audit/recording.h"
+#include "base/error.h"
 #include "cli/command.h"
 #include "engine/model_store.h"
 #include "experiment/runner.h"
+#include "experiment/yaml_fields.h"
 #include "report/experiment_report.h"
 #include "report/table.h"
 
@@ -18,8 +23,15 @@ struct RunOptions {
   std::string config;
   std::optional<std::string> model, name, prover, verifier, scenario;
   std::optional<int> trials, verifiers, output_tokens;
+  std::vector<std::string> attacks;
+  std::optional<std::string> calibration;
   std::string step = "all";
   std::string out;
+};
+
+struct ListOptions {
+  std::string folder = "configs";
+  bool json = false;
 };
 
 struct ReportOptions {
@@ -35,7 +47,7 @@ class RunDisplay {
   void Show(const RunProgress& progress) {
     const auto now = std::chrono::steady_clock::now();
     const std::string phase =
-        fmt::format("{}, trial {} of {}: {}", progress.direction, progress.trial, progress.trials, progress.phase);
+        fmt::format("{}, trial {} of {}: {}", progress.what, progress.trial, progress.trials, progress.phase);
     if (phase != phase_) {
       phase_ = phase;
       start_ = now;
@@ -66,11 +78,13 @@ int RunRun(const RunOptions& options, Streams& streams) {
   }
   if (options.name) config.name = *options.name;
   if (options.prover) config.prover = *options.prover;
-  if (options.verifier) config.verifier = *options.verifier;
+  if (options.verifier) config.verifier_devices = {*options.verifier};
   if (options.scenario) config.scenario = ScenarioFromName(*options.scenario);
   if (options.trials) config.trials = *options.trials;
   if (options.verifiers) config.verifiers = *options.verifiers;
   if (options.output_tokens) config.output_tokens = *options.output_tokens;
+  if (!options.attacks.empty()) config.attacks = options.attacks;
+  if (options.calibration) config.calibration = *options.calibration;
   CheckExperimentConfig(config);
   const Step step = StepFromName(options.step);
   const std::filesystem::path out =
@@ -89,6 +103,38 @@ int RunRun(const RunOptions& options, Streams& streams) {
   }
   PrintExperimentReport(ExperimentReport(out), streams.out);
   fmt::print(streams.talk, "\nresults in {}\n", out.string());
+  return 0;
+}
+
+// The experiments that a folder of configurations describes, in order of file names.
+int RunList(const ListOptions& options, Streams& streams) {
+  std::vector<std::filesystem::path> paths;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(options.folder, error)) {
+    if (entry.path().extension() == ".yaml" && ReadYaml(entry.path())["experiment"]) paths.push_back(entry.path());
+  }
+  if (error || paths.empty()) {
+    throw Error(ErrorKind::kIo, fmt::format("{}: has no configuration of an experiment; name the folder that has", options.folder));
+  }
+  std::sort(paths.begin(), paths.end());
+  Json list = Json::array();
+  Table table({"<experiment", "<configuration", "<expected", "<question"});
+  for (const std::filesystem::path& path : paths) {
+    const ExperimentConfig config = ReadExperimentConfig(path);
+    const char* expected = config.expects_acceptance ? "accept" : "reject";
+    table.AddRow({config.experiment, path.string(), expected, config.title});
+    list.push_back({{"experiment", config.experiment},
+                    {"configuration", path.string()},
+                    {"expected", expected},
+                    {"title", config.title},
+                    {"attacks", config.attacks},
+                    {"lazy_verifiers", config.lazy_verifiers}});
+  }
+  if (options.json) {
+    streams.out << Json{{"schema_version", kSchemaVersion}, {"experiments", std::move(list)}}.dump(2) << "\n";
+  } else {
+    table.Print(streams.out);
+  }
   return 0;
 }
 
@@ -121,10 +167,19 @@ void AddExperimentCommand(CLI::App& app, Run& run) {
   run_command->add_option("--trials", options->trials, "Inferences in each direction");
   run_command->add_option("--verifiers", options->verifiers, "Verifications of each inference");
   run_command->add_option("--output-tokens", options->output_tokens, "Tokens to generate");
+  run_command->add_option("--attack", options->attacks, "Attacks of the prover, one case each (verillm attack list; none: honest)")
+      ->delimiter(',');
+  run_command->add_option("--calibration", options->calibration, "File of a calibration, evaluated as the policy calibrated");
   run_command->add_option("--step", options->step, "infer records only, verify checks what is recorded, all does both")
       ->capture_default_str();
   run_command->add_option("--out", options->out, "Folder of the results (default: data/raw/EXPERIMENT)");
   run_command->callback([options, &run] { run = [options](Streams& streams) { return RunRun(*options, streams); }; });
+
+  const auto list = std::make_shared<ListOptions>();
+  CLI::App* list_command = experiment->add_subcommand("list", "List the experiments that there are configurations of");
+  list_command->add_option("folder", list->folder, "Folder of the configurations")->capture_default_str();
+  list_command->add_flag("--json", list->json, "Print JSON");
+  list_command->callback([list, &run] { run = [list](Streams& streams) { return RunList(*list, streams); }; });
 
   const auto report = std::make_shared<ReportOptions>();
   CLI::App* report_command = experiment->add_subcommand("report", "Print the report of a folder of results");

@@ -2,14 +2,15 @@
 
 #include <fmt/format.h>
 
+#include "attack/attack.h"
+#include "attack/lazy_verifier.h"
 #include "base/error.h"
 #include "experiment/yaml_fields.h"
+#include "policy/calibration.h"
 
 namespace verillm {
-namespace {
-
-// A list of words, as YAML gives it. Error(kInput).
-std::vector<std::string> Words(const YAML::Node& node, const std::string& where) {
+std::vector<std::string> ReadWords(const YAML::Node& node, const std::string& where) {
+  if (node.IsScalar()) return {node.as<std::string>()};
   std::vector<std::string> words;
   if (node.IsSequence()) {
     for (const YAML::Node& word : node) {
@@ -23,14 +24,28 @@ std::vector<std::string> Words(const YAML::Node& node, const std::string& where)
   return words;
 }
 
-void ReadWorkers(const YAML::Node& node, const std::string& where, ExperimentConfig& config) {
+std::map<std::string, std::vector<std::string>> ReadWorkers(const YAML::Node& node, const std::string& where) {
+  std::map<std::string, std::vector<std::string>> commands;
   YamlFields workers(node, where);
   for (const auto& entry : node) {
     const auto name = entry.first.as<std::string>();
     YamlFields worker(workers.At(name), where);
-    config.workers[name] = Words(worker.At("command"), where);
+    const YAML::Node command = worker.At("command");
+    if (command.IsScalar())
+      throw Error(ErrorKind::kInput, fmt::format("{}:{}: is no list of words", where, command.Mark().line + 1));
+    commands[name] = ReadWords(command, where);
     worker.Finish();
   }
+  return commands;
+}
+
+void ReadSampling(const YAML::Node& node, const std::string& where, Sampling& sampling) {
+  YamlFields fields(node, where);
+  fields.Read("temperature", sampling.temperature);
+  fields.Read("top_p", sampling.top_p);
+  fields.Read("seed", sampling.seed);
+  fields.Read("ignore_end", sampling.ignore_end);
+  fields.Finish();
 }
 
 void ReadSchedule(const YAML::Node& node, const std::string& where, Schedule& schedule) {
@@ -53,8 +68,6 @@ void ReadSchedule(const YAML::Node& node, const std::string& where, Schedule& sc
   }
 }
 
-}  // namespace
-
 Scenario ScenarioFromName(const std::string& name) {
   if (name == "1") return Scenario::kForward;
   if (name == "2") return Scenario::kBackward;
@@ -72,11 +85,12 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
   std::string states(StateTypeName(config.states));
   std::string prompts = config.prompts.string();
   fields.Read("experiment", config.experiment);
+  fields.Read("title", config.title);
   fields.Read("model", config.model);
   fields.Read("name", config.name);
   fields.Read("prover", config.prover);
-  fields.Read("verifier", config.verifier);
-  if (fields.Has("workers")) ReadWorkers(fields.At("workers"), where, config);
+  if (fields.Has("verifier")) config.verifier_devices = ReadWords(fields.At("verifier"), where);
+  if (fields.Has("workers")) config.workers = ReadWorkers(fields.At("workers"), where);
   fields.Read("scenario", scenario);
   fields.Read("trials", config.trials);
   fields.Read("verifiers", config.verifiers);
@@ -84,14 +98,7 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
   fields.Read("prompt_length", config.prompt_length);
   fields.Read("raw", config.raw);
   fields.Read("output_tokens", config.output_tokens);
-  if (fields.Has("sampling")) {
-    YamlFields sampling(fields.At("sampling"), where);
-    sampling.Read("temperature", config.sampling.temperature);
-    sampling.Read("top_p", config.sampling.top_p);
-    sampling.Read("seed", config.sampling.seed);
-    sampling.Read("ignore_end", config.sampling.ignore_end);
-    sampling.Finish();
-  }
+  if (fields.Has("sampling")) ReadSampling(fields.At("sampling"), where, config.sampling);
   if (fields.Has("record")) {
     YamlFields record(fields.At("record"), where);
     record.Read("layers_every", config.layers_every);
@@ -102,6 +109,18 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
   if (fields.Has("schedule")) {
     ReadSchedule(fields.At("schedule"), where, config.schedule);
   }
+  if (fields.Has("attack")) config.attacks = ReadWords(fields.At("attack"), where);
+  if (fields.Has("lazy_verifier")) config.lazy_verifiers = ReadWords(fields.At("lazy_verifier"), where);
+  fields.Read("trap", config.trap);
+  std::string expected = "accept";
+  fields.Read("expected", expected);
+  if (expected != "accept" && expected != "reject")
+    throw Error(ErrorKind::kInput, fmt::format("{}: expected can be accept or reject, not \"{}\"", where, expected));
+  config.expects_acceptance = expected == "accept";
+  fields.Read("check_sampling", config.check_sampling);
+  std::string calibration;
+  fields.Read("calibration", calibration);
+  if (!calibration.empty()) config.calibration = path.parent_path() / calibration;
   fields.Read("policy", config.policy);
   if (fields.Has("thresholds")) {
     YamlFields thresholds(fields.At("thresholds"), where);
@@ -137,10 +156,33 @@ void CheckExperimentConfig(const ExperimentConfig& config) {
     throw Error(ErrorKind::kUsage, fmt::format("the model's name \"{}\" cannot be part of a file name", config.ModelLabel()));
   }
   CheckSampling(config.sampling);
-  MakePolicy(config.policy, config.thresholds);
-  for (const std::string& device : {config.prover, config.verifier}) {
-    if (device != "auto") WorkerFor(config, device, {});
+  if (config.policy != "calibrated") {
+    MakePolicy(config.policy, config.thresholds);
+  } else if (config.calibration.empty()) {
+    throw Error(ErrorKind::kUsage, "the policy calibrated needs a calibration; make one with verillm calibrate");
   }
+  for (const std::string& attack : config.attacks) {
+    if (attack != kHonest) FindAttack(attack);
+  }
+  if (!config.trap.empty()) FindAttack(config.trap);
+  for (const std::string& lazy : config.lazy_verifiers) {
+    if (lazy != kHonest) FindLazyVerifier(lazy);
+  }
+  if (config.prover != "auto") WorkerFor(config.workers, config.prover, {});
+  for (const std::string& device : config.verifier_devices) {
+    if (device != "auto") {
+      WorkerFor(config.workers, device, {});
+    } else if (config.verifier_devices.size() > 1) {
+      throw Error(ErrorKind::kUsage, "one verifier among several cannot be auto: name the devices");
+    }
+  }
+}
+
+std::map<std::string, Policy> PoliciesOf(const ExperimentConfig& config) {
+  std::map<std::string, Policy> policies;
+  for (const std::string_view name : PolicyNames()) policies.emplace(name, MakePolicy(name, config.thresholds));
+  if (!config.calibration.empty()) policies.emplace("calibrated", MakeCalibratedPolicy(ReadCalibration(config.calibration)));
+  return policies;
 }
 
 std::vector<std::string> ReadPrompts(const std::filesystem::path& path, const std::string& length) {
@@ -149,16 +191,16 @@ std::vector<std::string> ReadPrompts(const std::filesystem::path& path, const st
   file.Finish();
   if (!lengths.Has(length))
     throw Error(ErrorKind::kUsage, fmt::format("{}: has no prompts of length \"{}\"", path.string(), length));
-  return Words(lengths.At(length), path.string());
+  return ReadWords(lengths.At(length), path.string());
 }
 
-WorkerCommand WorkerFor(const ExperimentConfig& config, const std::string& device,
+WorkerCommand WorkerFor(const std::map<std::string, std::vector<std::string>>& workers, const std::string& device,
                         const std::vector<std::filesystem::path>& model_folders) {
   const std::size_t at = device.find('@');
   if (at == std::string::npos) return LocalWorker(device, model_folders);
   const std::string name = device.substr(at + 1);
-  const auto found = config.workers.find(name);
-  if (found == config.workers.end()) {
+  const auto found = workers.find(name);
+  if (found == workers.end()) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("device {} is on a worker \"{}\" that the configuration does not name under workers:", device, name));
   }

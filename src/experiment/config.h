@@ -2,9 +2,12 @@
 #ifndef VERILLM_EXPERIMENT_CONFIG_H_
 #define VERILLM_EXPERIMENT_CONFIG_H_
 
+#include <yaml-cpp/yaml.h>
+
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "policy/policy.h"
@@ -20,12 +23,16 @@ enum class Scenario { kForward, kBackward, kBoth };
 // "1", "2", "both"; Error(kUsage) for anything else.
 Scenario ScenarioFromName(const std::string& name);
 
+// In place of an attack or a lazy verifier: nobody cheats.
+constexpr std::string_view kHonest = "none";
+
 struct ExperimentConfig {
+  std::string title;  // the question, in a line
   std::string experiment = "exp2";
-  std::string model = "smollm2-135m";  // path of a GGUF file or a name of ModelNames()
-  std::string name;                    // of the model in file names; by default the name or the file's stem
-  std::string prover = "auto";         // a device, NAME@WORKER for one on a configured worker, or auto
-  std::string verifier = "auto";
+  std::string model = "smollm2-135m";                       // path of a GGUF file or a name of ModelNames()
+  std::string name;                                         // of the model in file names; by default the name or the file's stem
+  std::string prover = "auto";                              // a device, NAME@WORKER for one on a configured worker, or auto
+  std::vector<std::string> verifier_devices = {"auto"};     // several: each verifies every inference
   std::map<std::string, std::vector<std::string>> workers;  // name: command that ends in `verillm worker`
   Scenario scenario = Scenario::kBoth;
   int trials = 3;
@@ -39,8 +46,14 @@ struct ExperimentConfig {
   bool with_final = true;
   StateType states = StateType::kBF16;
   Schedule schedule;
+  std::vector<std::string> attacks = {std::string(kHonest)};         // names of Attacks(): one case each
+  std::vector<std::string> lazy_verifiers = {std::string(kHonest)};  // names of LazyVerifiers(): one case each
+  std::string trap;                // an attack: the prover of the last trial, which a lazy verifier does not see through
+  bool expects_acceptance = true;  // what the experiment should come to
+  bool check_sampling = false;
   std::string policy = "paper";
   Thresholds thresholds;
+  std::filesystem::path calibration;  // evaluated as the policy "calibrated", too; relative to the configuration file
 
   std::string ModelLabel() const;
 };
@@ -51,13 +64,22 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path);
 // Error(kUsage) for numbers that make no sense and devices on workers that are not configured.
 void CheckExperimentConfig(const ExperimentConfig& config);
 
+// The configured policies by name: the quoted ones, and "calibrated" where there is a calibration. Error(kIo) or Error(kInput).
+std::map<std::string, Policy> PoliciesOf(const ExperimentConfig& config);
+
 // The prompts of one length in a prompts file. Error(kIo) or Error(kInput).
 std::vector<std::string> ReadPrompts(const std::filesystem::path& path, const std::string& length);
 
 // How to start the worker of a device as users name it: `NAME@WORKER` on a configured worker, else here, with models looked for
 // in `model_folders`. Error(kUsage) where the worker is not configured.
-WorkerCommand WorkerFor(const ExperimentConfig& config, const std::string& device,
+WorkerCommand WorkerFor(const std::map<std::string, std::vector<std::string>>& workers, const std::string& device,
                         const std::vector<std::filesystem::path>& model_folders);
+
+// What configurations share. Error(kInput) naming file and line, Error(kUsage) for values that make no sense.
+std::vector<std::string> ReadWords(const YAML::Node& node, const std::string& where);  // a word or a list of words
+std::map<std::string, std::vector<std::string>> ReadWorkers(const YAML::Node& node, const std::string& where);
+void ReadSampling(const YAML::Node& node, const std::string& where, Sampling& sampling);
+void ReadSchedule(const YAML::Node& node, const std::string& where, Schedule& schedule);
 
 // "cuda:0" of "cuda:0@gpu-box".
 std::string DeviceWithoutWorker(const std::string& device);

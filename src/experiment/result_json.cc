@@ -21,6 +21,9 @@ Json Rounded(double value) {
   return std::isfinite(value) ? Json(std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr)) : Json(nullptr);
 }
 
+// Element errors below it count as it: states that agree to the last bit have no logarithm.
+constexpr double kLeastElementError = 1e-9;
+
 Json Rounded(std::optional<double> value) { return value ? Rounded(*value) : Json(nullptr); }
 
 }  // namespace
@@ -61,6 +64,7 @@ Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy) 
           {"policy_version", result.version},
           {"thresholds", ToJson(result.thresholds)},
           {"verdict", VerdictName(result.verdict)},
+          {"decided_after", result.decided_after ? Json(*result.decided_after) : Json(nullptr)},
           {"reason", result.reason},
           {"pools_accepted", result.pools_accepted() ? Json(*result.pools_accepted()) : Json(nullptr)},
           {"accept_rate", Rounded(result.accept_rate())},
@@ -134,10 +138,10 @@ Json PublishedStatistics(const PolicyResult& result, const ResponseDiscrepancy& 
             {"accept_rate_published_plan", Rounded(AcceptRateAt(result, PublishedPoints(discrepancy.plan)))}}}};
 }
 
-Json ErrorSeries(const ResponseDiscrepancy& discrepancy) {
+Json ErrorSeries(const ResponseDiscrepancy& discrepancy, const Calibration* calibration) {
   // Sums for the mean and, over the layers, for the regression line of y = ln(relative error) on x = layer.
   struct Sums {
-    double n_points = 0, sum_points = 0;
+    double n_points = 0, sum_points = 0, sum_elements = 0;
     double n = 0, x = 0, y = 0, xx = 0, xy = 0;
   };
   std::map<int, Sums> by_position;
@@ -149,6 +153,7 @@ Json ErrorSeries(const ResponseDiscrepancy& discrepancy) {
     const double y = std::log(error);
     sums.n_points += 1;
     sums.sum_points += y;
+    sums.sum_elements += std::log(std::max(pair.element_error.value_or(1), kLeastElementError));
     if (pair.point.is_final()) continue;
     const double x = pair.point.layer();
     sums.n += 1;
@@ -158,13 +163,29 @@ Json ErrorSeries(const ResponseDiscrepancy& discrepancy) {
     sums.xy += x * y;
   }
   Json errors = Json::array();
+  Json elements = Json::array();
   Json slopes = Json::array();
   for (const auto& [position, sums] : by_position) {
     errors.push_back(sums.n_points > 0 ? Rounded(sums.sum_points / sums.n_points) : Json(nullptr));
+    elements.push_back(sums.n_points > 0 ? Rounded(sums.sum_elements / sums.n_points) : Json(nullptr));
     slopes.push_back(sums.n > 1 ? Rounded((sums.n * sums.xy - sums.x * sums.y) / (sums.n * sums.xx - sums.x * sums.x))
                                 : Json(nullptr));
   }
-  return {{"log_relative_error", std::move(errors)}, {"depth_slope", std::move(slopes)}};
+  Json series = {
+      {"log_relative_error", std::move(errors)}, {"log_element_error", std::move(elements)}, {"depth_slope", std::move(slopes)}};
+  if (discrepancy.margins) {
+    Json margins = Json::array();
+    for (const double margin : *discrepancy.margins) margins.push_back(Rounded(margin));
+    series["margin"] = std::move(margins);
+  }
+  if (calibration != nullptr) {
+    Json scores = Json::array();
+    for (const PositionScores& of_position : ScorePositions(calibration->points, discrepancy)) {
+      scores.push_back(Rounded(StateScore(*calibration, of_position)));
+    }
+    series["state_score"] = std::move(scores);
+  }
+  return series;
 }
 
 Json ReadResult(const std::filesystem::path& path) {

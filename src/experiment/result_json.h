@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "discrepancy/response_discrepancy.h"
+#include "policy/calibration.h"
 #include "policy/policy.h"
 
 namespace verillm {
@@ -27,10 +28,11 @@ std::optional<double> AcceptRateAt(const PolicyResult& result, const std::vector
 // `statistics` as the published files have it: per_layer with an entry "token_<i>_layer_<l>" for each pair, and summary.
 Json PublishedStatistics(const PolicyResult& result, const ResponseDiscrepancy& discrepancy);
 
-// What the research questions are tested on, one number a compared position: "log_relative_error", the mean of ln(relative error)
-// over the capture points beyond the embeddings, and "depth_slope", the least-squares slope of ln(relative error) over the layers
-// (final excluded: its norm changes the scale). Null where it is undefined.
-Json ErrorSeries(const ResponseDiscrepancy& discrepancy);
+// What questions are tested on, one number a compared position: "log_relative_error" and "log_element_error", the means of their
+// logarithms over the capture points beyond the embeddings; "depth_slope", the least-squares slope of ln(relative error) over the
+// layers (final excluded: its norm changes the scale); where sampling was checked "margin"; and with a calibration "state_score",
+// the largest of the state scores, 0 at its threshold and 1 at its extreme. Null where it is undefined.
+Json ErrorSeries(const ResponseDiscrepancy& discrepancy, const Calibration* calibration = nullptr);
 
 // Reads a result file without the single pairs (`per_layer`), which are most of it. Error(kIo) or Error(kInput).
 Json ReadResult(const std::filesystem::path& path);

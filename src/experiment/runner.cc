@@ -1,7 +1,9 @@
 #include "experiment/runner.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <limits>
@@ -9,6 +11,8 @@
 #include <memory>
 #include <utility>
 
+#include "attack/attack.h"
+#include "attack/lazy_verifier.h"
 #include "audit/recording.h"
 #include "audit/verification.h"
 #include "base/digest.h"
@@ -16,6 +20,7 @@
 #include "base/file.h"
 #include "engine/device.h"
 #include "experiment/result_json.h"
+#include "policy/calibration.h"
 #include "trace/trace_file.h"
 
 namespace verillm {
@@ -43,14 +48,31 @@ std::string Now() {
                      utc.tm_min, utc.tm_sec);
 }
 
-// Prover and verifier as file names have them: the devices as users name them, with their workers only where the devices alone
-// would be the same.
-std::pair<std::string, std::string> LabelsOf(const Direction& direction) {
-  const std::string prover = DeviceWithoutWorker(direction.prover);
-  const std::string verifier = DeviceWithoutWorker(direction.verifier);
-  if (prover == verifier) return {direction.prover, direction.verifier};
-  return {prover, verifier};
+// Prover and verifiers as file names have them: the devices as users name them, with their workers only where the devices alone
+// would be the same, and who cheats.
+std::pair<std::string, std::string> LabelsOf(const Case& which) {
+  std::string prover = DeviceWithoutWorker(which.prover);
+  std::string verifiers;
+  for (const std::string& device : which.verifiers) {
+    verifiers += (verifiers.empty() ? "" : "+") + DeviceWithoutWorker(device);
+  }
+  if (prover == verifiers && which.prover != which.verifiers.front()) {
+    prover = which.prover;
+    verifiers = which.verifiers.front();
+  }
+  if (!which.prover_is_honest()) return {which.attack + "_" + prover, "fp_" + verifiers};
+  if (!which.verifiers_are_honest()) return {"fp_" + prover, which.lazy_verifier + "_" + verifiers};
+  return {prover, verifiers};
 }
+
+std::string Title(const Case& which) {
+  std::string title = fmt::format("{} to {}", which.prover, fmt::join(which.verifiers, ", "));
+  if (!which.prover_is_honest()) title += fmt::format(" ({})", which.attack);
+  if (!which.verifiers_are_honest()) title += fmt::format(" ({})", which.lazy_verifier);
+  return title;
+}
+
+std::string Precision(bool quantized) { return quantized ? "quantized" : "full"; }
 
 // The settings that a result file was made with; null where it is no such file.
 Json SettingsIn(const fs::path& path) {
@@ -67,6 +89,7 @@ class Run {
       : config_(config), model_path_(model), out_(out), cancel_(cancel), progress_(progress) {
     progress_state_.trials = config.trials;
     prompts_ = ReadPrompts(config.prompts, config.prompt_length);
+    policies_ = PoliciesOf(config);
     MakeFolder(out);
     progress_state_.phase = "hashing the model";
     reference_ = ReferenceTo(
@@ -74,35 +97,40 @@ class Run {
   }
 
   // The trial's inference, with the same-device verification that later ones are held against.
-  void Infer(const Direction& direction, int trial) {
-    Begin(direction, trial);
-    const fs::path folder = InferenceFolder(direction, trial);
+  void Infer(const Case& which, int trial) {
+    Begin(which, trial);
+    const fs::path folder = InferenceFolder(which, trial);
     if (!HasInference(folder, trial)) {
-      Worker& prover = WorkerOn(direction.prover);
-      GenerateRequest request{.prompt = PromptOf(trial),
-                              .raw = config_.raw,
-                              .sampling = SamplingOf(trial),
-                              .output_tokens = config_.output_tokens,
-                              .plan = PlanFor(ModelOn(direction.prover)),
-                              .schedule = config_.schedule};
-      RecordInference(prover, ModelOn(direction.prover), request, folder,
-                      [&](std::string_view phase, int done, int total, std::string_view) {
-                        progress_state_.phase = phase;
-                        Tell(done, total);
-                      });
+      Worker& prover = WorkerOn(which.prover);
+      const GenerateRequest request{.prompt = PromptOf(trial),
+                                    .raw = config_.raw,
+                                    .sampling = SamplingOf(trial),
+                                    .output_tokens = config_.output_tokens,
+                                    .plan = PlanFor(ModelOn(which.prover)),
+                                    .schedule = config_.schedule};
+      const auto progress = [&](std::string_view phase, int done, int total, std::string_view) {
+        progress_state_.phase = phase;
+        Tell(done, total);
+      };
+      if (const std::string attack = AttackOf(which, trial); attack != kHonest) {
+        PerformAttack(FindAttack(attack), prover, {model_path_, ModelOn(which.prover), request}, folder, progress);
+      } else {
+        RecordInference(prover, ModelOn(which.prover), request, folder, progress);
+      }
     }
-    if (!fs::exists(BaselineFile(folder)) || SettingsIn(BaselineFile(folder)) != Settings()) {
-      Json baseline = VerifierJson(folder, direction.prover, 0, "verify on the same device");
+    const bool wants_baseline = which.prover_is_honest() && which.verifiers_are_honest();
+    if (wants_baseline && (!fs::exists(BaselineFile(folder)) || SettingsIn(BaselineFile(folder)) != Settings())) {
+      Json baseline = VerifierJson(folder, which.prover, 0, "verify on the same device");
       baseline["context"] = {{"settings", Settings()}};
       WriteFile(BaselineFile(folder), baseline.dump() + "\n");
     }
   }
 
   // The trial's verifications; its inference must be there.
-  void Verify(const Direction& direction, int trial) {
-    Begin(direction, trial);
-    const fs::path path = out_ / TrialFile(config_, direction, trial);
-    const fs::path folder = InferenceFolder(direction, trial);
+  void Verify(const Case& which, int trial) {
+    Begin(which, trial);
+    const fs::path path = out_ / TrialFile(config_, which, trial);
+    const fs::path folder = InferenceFolder(which, trial);
     if (!fs::exists(FilesIn(folder).inference)) {
       throw Error(ErrorKind::kIo,
                   fmt::format("{}: there is no inference of trial {} to verify; run --step infer first", folder.string(), trial));
@@ -119,57 +147,73 @@ class Run {
     Json verifiers = Json::array();
     double sum_accept_rate = 0;
     double sum_overhead = 0;
-    for (int i = 0; i < config_.verifiers; ++i) {
-      Json verifier = VerifierJson(folder, direction.verifier, i, fmt::format("verify {} of {}", i + 1, config_.verifiers));
+    const int n_verifiers = NumberOfVerifiers(which);
+    for (int i = 0; i < n_verifiers; ++i) {
+      const std::string& device = which.verifiers[static_cast<std::size_t>(i) % which.verifiers.size()];
+      const std::string phase = fmt::format("verify {} of {}", i + 1, n_verifiers);
+      Json verifier = which.verifiers_are_honest() ? VerifierJson(folder, device, i, phase)
+                                                   : LazyVerifierJson(which, folder, device, i, phase);
       sum_accept_rate += verifier.at("statistics").at("summary").at("accept_rate").get<double>();
-      sum_overhead += verifier.at("overhead").at("percentage").get<double>();
+      sum_overhead +=
+          verifier.at("overhead").at("percentage").is_number() ? verifier.at("overhead").at("percentage").get<double>() : 0;
       verifiers.push_back(std::move(verifier));
     }
     bool all_pass = true;
     for (const Json& verifier : verifiers) all_pass &= verifier.at("verdict") == "PASS";
-    const Json result = {{"schema_version", kSchemaVersion},
-                         {"experiment", config_.experiment},
-                         {"scenario", direction.scenario},
-                         {"trial_id", trial},
-                         {"model", config_.ModelLabel()},
-                         {"inference_device", DeviceWithoutWorker(direction.prover)},
-                         {"verification_device", DeviceWithoutWorker(direction.verifier)},
-                         {"prompt", Preview(inference.prompt, kPromptPreview)},
-                         {"inference",
-                          {{"generated_length", inference.n_output},
-                           {"generated_text_preview", Preview(text, kTextPreview)},
-                           {"prompt_length", inference.n_prompt},
-                           {"timing",
-                            {{"total_time", inference.total_seconds()},
-                             {"tokens_per_second", NumberOrNull(inference.tokens_per_second())},
-                             {"prefill_time", inference.prefill_seconds},
-                             {"decode_time", inference.decode_seconds}}}}},
-                         {"verifiers", std::move(verifiers)},
-                         {"baseline", ReadResult(BaselineFile(folder))},
-                         {"summary",
-                          {{"avg_accept_rate", sum_accept_rate / config_.verifiers},
-                           {"avg_overhead_percentage", sum_overhead / config_.verifiers},
-                           {"final_verdict", all_pass ? "PASS" : "FAIL"}}},
-                         {"context",
-                          {{"time", Now()},
-                           {"settings", Settings()},
-                           {"model", ToJson(inference.model)},
-                           {"prover",
-                            {{"device", ToJson(inference.device)},
-                             {"schedule", ToJson(inference.schedule)},
-                             {"n_overflow", inference.n_overflow}}},
-                           {"sampling", ToJson(inference.sampling)},
-                           {"trace", fs::relative(FilesIn(folder).trace, out_).string()}}}};
+    const bool quantized_prover = which.attack.starts_with("weights-");
+    Json result = {{"schema_version", kSchemaVersion},
+                   {"experiment", config_.experiment},
+                   {"title", config_.title},
+                   {"scenario", which.scenario},
+                   {"trial_id", trial},
+                   {"model", config_.ModelLabel()},
+                   {"inference_device", DeviceWithoutWorker(which.prover)},
+                   {"verification_device", VerificationDevices(which)},
+                   {"attack", AttackOf(which, trial)},
+                   {"lazy_verifier", which.lazy_verifier},
+                   {"inference_precision", Precision(quantized_prover)},
+                   {"verification_precision", Precision(which.lazy_verifier == "runs-quantized")},
+                   {"expected_result", config_.expects_acceptance ? "ACCEPT" : "REJECT"},
+                   {"prompt", Preview(inference.prompt, kPromptPreview)},
+                   {"inference",
+                    {{"generated_length", inference.n_output},
+                     {"generated_text_preview", Preview(text, kTextPreview)},
+                     {"prompt_length", inference.n_prompt},
+                     {"timing",
+                      {{"total_time", inference.total_seconds()},
+                       {"tokens_per_second", NumberOrNull(inference.tokens_per_second())},
+                       {"prefill_time", inference.prefill_seconds},
+                       {"decode_time", inference.decode_seconds}}}}},
+                   {"verifiers", std::move(verifiers)},
+                   {"baseline", fs::exists(BaselineFile(folder)) ? ReadResult(BaselineFile(folder)) : Json(nullptr)},
+                   {"summary",
+                    {{"avg_accept_rate", sum_accept_rate / n_verifiers},
+                     {"avg_overhead_percentage", sum_overhead / n_verifiers},
+                     {"final_verdict", all_pass ? "PASS" : "FAIL"},
+                     {"quantization_detected", quantized_prover && !all_pass},
+                     {"as_expected", all_pass == config_.expects_acceptance}}},
+                   {"context",
+                    {{"time", Now()},
+                     {"settings", Settings()},
+                     {"model", ToJson(inference.model)},
+                     {"prover",
+                      {{"device", ToJson(inference.device)},
+                       {"schedule", ToJson(inference.schedule)},
+                       {"n_overflow", inference.n_overflow}}},
+                     {"sampling", ToJson(inference.sampling)},
+                     {"trace", fs::relative(FilesIn(folder).trace, out_).string()}}}};
     WriteFile(path, result.dump() + "\n");
   }
 
-  // The summary of a direction from its trials' files.
-  fs::path Summarise(const Direction& direction) {
+  // The summary of a case from its trials' files.
+  fs::path Summarise(const Case& which) {
     Json trials = Json::array();
     std::map<std::string, double> sums;
     double n_pass = 0;
+    double n_as_expected = 0;
+    int first_as_expected = 0;
     for (int trial = 1; trial <= config_.trials; ++trial) {
-      Json result = ReadResult(out_ / TrialFile(config_, direction, trial));
+      Json result = ReadResult(out_ / TrialFile(config_, which, trial));
       sums["accept_rate"] += result.at("summary").at("avg_accept_rate").get<double>();
       sums["overhead"] += result.at("summary").at("avg_overhead_percentage").get<double>();
       const Json& summary = result.at("verifiers").at(0).at("statistics").at("summary");
@@ -181,42 +225,50 @@ class Run {
         sums["policy " + name] += policy.at("accept_rate").get<double>();
       }
       n_pass += result.at("summary").at("final_verdict") == "PASS";
+      const bool as_expected = result.at("summary").at("as_expected").get<bool>();
+      n_as_expected += as_expected;
+      if (as_expected && first_as_expected == 0) first_as_expected = trial;
       // The series stay in the trials' own files.
       for (Json& verifier : result.at("verifiers")) verifier.erase("series");
-      result.at("baseline").erase("series");
+      if (result.at("baseline").is_object()) result.at("baseline").erase("series");
       trials.push_back(std::move(result));
     }
     const double n_trials = config_.trials;
     Json by_policy = Json::object();
-    for (const std::string_view name : PolicyNames())
-      by_policy[std::string(name)] = sums["policy " + std::string(name)] / n_trials;
+    for (const auto& [name, policy] : policies_) by_policy[name] = sums["policy " + name] / n_trials;
     const Json summary = {
         {"schema_version", kSchemaVersion},
         {"experiment", config_.experiment},
-        {"scenario", direction.scenario},
+        {"scenario", which.scenario},
         {"model", config_.ModelLabel()},
-        {"inference_device", DeviceWithoutWorker(direction.prover)},
-        {"verification_device", DeviceWithoutWorker(direction.verifier)},
+        {"inference_device", DeviceWithoutWorker(which.prover)},
+        {"verification_device", VerificationDevices(which)},
+        {"title", config_.title},
+        {"attack", which.attack},
+        {"lazy_verifier", which.lazy_verifier},
+        {"expected_result", config_.expects_acceptance ? "ACCEPT" : "REJECT"},
         {"num_trials", config_.trials},
-        {"num_verifiers_per_trial", config_.verifiers},
+        {"num_verifiers_per_trial", NumberOfVerifiers(which)},
         {"trials", std::move(trials)},
         {"aggregate",
          {{"avg_accept_rate", sums["accept_rate"] / n_trials},
           {"avg_overhead_percentage", sums["overhead"] / n_trials},
           {"pass_rate", n_pass / n_trials},
+          {"as_expected_rate", n_as_expected / n_trials},
+          {"first_as_expected", first_as_expected == 0 ? Json(nullptr) : Json(first_as_expected)},
           {"avg_accept_rate_without_embeddings", NumberOrNull(sums["accept_rate_without_embeddings"] / n_trials)},
           {"avg_accept_rate_published_plan", NumberOrNull(sums["accept_rate_published_plan"] / n_trials)},
           {"avg_accept_rate_by_policy", std::move(by_policy)}}},
         {"context", {{"time", Now()}, {"settings", Settings()}}}};
-    const fs::path path = out_ / SummaryFile(config_, direction);
+    const fs::path path = out_ / SummaryFile(config_, which);
     WriteFile(path, summary.dump(2) + "\n");
     return path;
   }
 
  private:
-  void Begin(const Direction& direction, int trial) {
+  void Begin(const Case& which, int trial) {
     if (cancel_) throw Error(ErrorKind::kCancelled, "cancelled");
-    progress_state_.direction = fmt::format("{} to {}", direction.prover, direction.verifier);
+    progress_state_.what = Title(which);
     progress_state_.trial = trial;
   }
 
@@ -226,8 +278,26 @@ class Run {
     if (progress_) progress_(progress_state_);
   }
 
-  fs::path InferenceFolder(const Direction& direction, int trial) const {
-    return out_ / "inference" / fmt::format("{}_{}_trial{}", config_.ModelLabel(), LabelsOf(direction).first, trial);
+  fs::path InferenceFolder(const Case& which, int trial) const {
+    // Honest inferences serve whatever verifiers follow; those of attacks, and traps, stand apart.
+    Case prover = which;
+    prover.attack = AttackOf(which, trial);
+    prover.lazy_verifier = kHonest;
+    return out_ / "inference" / fmt::format("{}_{}_trial{}", config_.ModelLabel(), LabelsOf(prover).first, trial);
+  }
+
+  // Who proves in a trial: the case's prover, or the trap in the last trial of lazy verifiers.
+  std::string AttackOf(const Case& which, int trial) const {
+    const bool is_trap = !config_.trap.empty() && !which.verifiers_are_honest() && trial == config_.trials;
+    return is_trap ? config_.trap : which.attack;
+  }
+
+  int NumberOfVerifiers(const Case& which) const { return std::max(config_.verifiers, static_cast<int>(which.verifiers.size())); }
+
+  static std::string VerificationDevices(const Case& which) {
+    std::string devices;
+    for (const std::string& device : which.verifiers) devices += (devices.empty() ? "" : ", ") + DeviceWithoutWorker(device);
+    return devices;
   }
 
   static fs::path BaselineFile(const fs::path& folder) { return folder / "baseline.json"; }
@@ -257,6 +327,10 @@ class Run {
             {"thresholds", ToJson(config_.thresholds)}};
   }
 
+  Json CalibrationDigest() const {
+    return config_.calibration.empty() ? Json(nullptr) : Json(Sha256HexOfFile(config_.calibration));
+  }
+
   [[noreturn]] static void ThrowOtherSettings(const fs::path& path) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("{}: was made with other settings; choose another --out, or remove it", path.string()));
@@ -280,7 +354,7 @@ class Run {
       const fs::path folder = fs::absolute(model_path_).parent_path();
       progress_state_.phase = "starting " + device;
       Tell(0, 1);
-      worker = std::make_unique<Worker>(WorkerFor(config_, device, {folder}), cancel_);
+      worker = std::make_unique<Worker>(WorkerFor(config_.workers, device, {folder}), cancel_);
       WorkerEvents events;
       events.progress = [&](std::string_view phase, double done, double total) {
         progress_state_.phase = fmt::format("{} on {}", phase, device);
@@ -306,29 +380,74 @@ class Run {
     progress_state_.phase = phase;
     Tell(0, static_cast<double>(trace.tokens().size()));
     const Verification verification =
-        VerifyTrace(worker, model, trace, text, {.plan = PlanFor(model), .schedule = config_.schedule},
+        VerifyTrace(worker, model, trace, text,
+                    {.plan = PlanFor(model), .schedule = config_.schedule, .check_sampling = config_.check_sampling},
                     [&](int done, int total) { Tell(done, total); });
+    Json json = {{"verifier_id", verifier_id}, {"verification_device", DeviceWithoutWorker(device)}};
+    json.update(JudgedJson(verification.discrepancy, verification.seconds, inference_seconds));
+    json["device"] = ToJson(verification.device);
+    json["schedule"] = ToJson(verification.schedule);
+    json["n_overflow"] = verification.n_overflow;
+    return json;
+  }
+
+  // What every policy makes of a discrepancy, in the published form.
+  Json JudgedJson(const ResponseDiscrepancy& discrepancy, double seconds, double inference_seconds) const {
     Json policies = Json::object();
     PolicyResult configured;
-    for (const std::string_view name : PolicyNames()) {
-      PolicyResult result = Evaluate(MakePolicy(name, config_.thresholds), verification.discrepancy);
-      policies[std::string(name)] = ToJson(result, verification.discrepancy);
+    for (const auto& [name, policy] : policies_) {
+      PolicyResult result = Evaluate(policy, discrepancy);
+      policies[name] = ToJson(result, discrepancy);
       if (name == config_.policy) configured = std::move(result);
     }
-    return {{"verifier_id", verifier_id},
-            {"verification_device", DeviceWithoutWorker(device)},
-            {"statistics", PublishedStatistics(configured, verification.discrepancy)},
+    const auto calibrated = policies_.find("calibrated");
+    return {{"statistics", PublishedStatistics(configured, discrepancy)},
             {"overhead",
              {{"inference_time", inference_seconds},
-              {"verification_time", verification.seconds},
-              {"ratio", NumberOrNull(verification.seconds / inference_seconds)},
-              {"percentage", NumberOrNull(100 * verification.seconds / inference_seconds)}}},
-            {"series", ErrorSeries(verification.discrepancy)},
+              {"verification_time", seconds},
+              {"ratio", NumberOrNull(seconds / inference_seconds)},
+              {"percentage", NumberOrNull(100 * seconds / inference_seconds)}}},
+            {"series", ErrorSeries(discrepancy, calibrated == policies_.end() ? nullptr : calibrated->second.calibration.get())},
             {"verdict", configured.verdict == Verdict::kAccept ? "PASS" : "FAIL"},
-            {"policies", std::move(policies)},
-            {"device", ToJson(verification.device)},
-            {"schedule", ToJson(verification.schedule)},
-            {"n_overflow", verification.n_overflow}};
+            {"policies", std::move(policies)}};
+  }
+
+  // A lazy verifier's answer, audited against honest states: here a FAIL is the verifier's.
+  Json LazyVerifierJson(const Case& which, const fs::path& folder, const std::string& device, int verifier_id,
+                        const std::string& phase) {
+    Worker& worker = WorkerOn(device);
+    const ModelIdentity& model = ModelOn(device);
+    const TraceFile trace(FilesIn(folder).trace);
+    progress_state_.phase = phase;
+    Tell(0, static_cast<double>(trace.tokens().size()));
+    const fs::path answers = folder / "answers";
+    fs::remove_all(answers);
+    MakeFolder(answers);
+    const int n_tokens = static_cast<int>(trace.tokens().size());
+    const auto task = [&](int id, const fs::path& other, const fs::path& answer) {
+      return VerifierTask{.worker = worker,
+                          .model_path = model_path_,
+                          .model = model,
+                          .trace = trace,
+                          .plan = PlanFor(model),
+                          .schedule = AssignedSchedule(config_.schedule, id, n_tokens),
+                          .other_answer = other,
+                          .answer = answer};
+    };
+    // The auditor's own states, and those of an honest verifier with another schedule.
+    AnswerHonestly(task(0, {}, answers / "reference.safetensors"));
+    AnswerHonestly(task(1, {}, answers / "other.safetensors"));
+    const auto start = std::chrono::steady_clock::now();
+    FindLazyVerifier(which.lazy_verifier)
+        .answer(task(2 + verifier_id, answers / "other.safetensors", answers / "lazy.safetensors"));
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const ResponseDiscrepancy discrepancy = AuditAnswer(
+        answers / "lazy.safetensors", TraceFile(answers / "reference.safetensors"), trace, {answers / "other.safetensors"});
+    Json json = {{"verifier_id", verifier_id}, {"verification_device", DeviceWithoutWorker(device)}};
+    json.update(JudgedJson(discrepancy, seconds, ReadInferenceRecord(folder).total_seconds()));
+    json["device"] = ToJson(worker.device());
+    fs::remove_all(answers);
+    return json;
   }
 
   const ExperimentConfig& config_;
@@ -338,6 +457,7 @@ class Run {
   const std::function<void(const RunProgress&)>& progress_;
   RunProgress progress_state_;
   std::vector<std::string> prompts_;
+  std::map<std::string, Policy> policies_;
   ModelReference reference_;
   std::map<std::string, std::unique_ptr<Worker>> workers_;
   std::map<std::string, ModelIdentity> models_;
@@ -352,46 +472,46 @@ Step StepFromName(const std::string& name) {
   throw Error(ErrorKind::kUsage, fmt::format("unknown step \"{}\": choose infer, verify or all", name));
 }
 
-std::vector<Direction> DirectionsOf(const ExperimentConfig& config) {
-  Direction forward{1, config.prover, config.verifier};
-  if (forward.prover == "auto" || forward.verifier == "auto") {
+std::vector<Case> CasesOf(const ExperimentConfig& config) {
+  std::string prover = config.prover;
+  std::vector<std::string> verifiers = config.verifier_devices;
+  if (prover == "auto" || verifiers.front() == "auto") {
     const auto [first, second] = MostDifferentDevices(ListDevices());
-    if (forward.prover == "auto") forward.prover = forward.verifier == first ? second : first;
-    if (forward.verifier == "auto") forward.verifier = forward.prover == second ? first : second;
+    if (prover == "auto") prover = verifiers.front() == first ? second : first;
+    if (verifiers.front() == "auto") verifiers.front() = prover == second ? first : second;
   }
-  const Direction backward{2, forward.verifier, forward.prover};
-  switch (config.scenario) {
-    case Scenario::kForward:
-      return {forward};
-    case Scenario::kBackward:
-      return {backward};
-    case Scenario::kBoth:
-      return {forward, backward};
-  }
-  return {};
+  std::vector<Case> cases;
+  const auto add = [&](int scenario, const std::string& from, const std::vector<std::string>& to) {
+    for (const std::string& attack : config.attacks) {
+      for (const std::string& lazy : config.lazy_verifiers) cases.push_back({scenario, from, to, attack, lazy});
+    }
+  };
+  if (config.scenario != Scenario::kBackward) add(1, prover, verifiers);
+  if (config.scenario != Scenario::kForward) add(2, verifiers.front(), {prover});
+  return cases;
 }
 
-fs::path TrialFile(const ExperimentConfig& config, const Direction& direction, int trial) {
-  const auto [prover, verifier] = LabelsOf(direction);
+fs::path TrialFile(const ExperimentConfig& config, const Case& which, int trial) {
+  const auto [prover, verifier] = LabelsOf(which);
   return fmt::format("{}_{}_to_{}_trial{}.json", config.ModelLabel(), prover, verifier, trial);
 }
 
-fs::path SummaryFile(const ExperimentConfig& config, const Direction& direction) {
-  const auto [prover, verifier] = LabelsOf(direction);
+fs::path SummaryFile(const ExperimentConfig& config, const Case& which) {
+  const auto [prover, verifier] = LabelsOf(which);
   return fmt::format("{}_{}_to_{}_summary.json", config.ModelLabel(), prover, verifier);
 }
 
 std::vector<fs::path> RunExperiment(const ExperimentConfig& config, Step step, const fs::path& model, const fs::path& out,
                                     const std::atomic<bool>& cancel, const std::function<void(const RunProgress&)>& progress) {
-  const std::vector<Direction> directions = DirectionsOf(config);
+  const std::vector<Case> cases = CasesOf(config);
   Run run(config, model, out, cancel, progress);
   std::vector<fs::path> summaries;
-  for (const Direction& direction : directions) {
+  for (const Case& which : cases) {
     for (int trial = 1; trial <= config.trials; ++trial) {
-      if (step != Step::kVerify) run.Infer(direction, trial);
-      if (step != Step::kInfer) run.Verify(direction, trial);
+      if (step != Step::kVerify) run.Infer(which, trial);
+      if (step != Step::kInfer) run.Verify(which, trial);
     }
-    if (step != Step::kInfer) summaries.push_back(run.Summarise(direction));
+    if (step != Step::kInfer) summaries.push_back(run.Summarise(which));
   }
   return summaries;
 }

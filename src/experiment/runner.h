@@ -21,27 +21,32 @@ Step StepFromName(const std::string& name);
 
 // What is going on, for whoever waits.
 struct RunProgress {
-  std::string direction;  // "cpu:zen4 to cpu:haswell"
-  int trial = 0;          // from 1
+  std::string what;  // "cpu:zen4 to cpu:haswell", and who cheats
+  int trial = 0;     // from 1
   int trials = 0;
   std::string phase;  // "prefill", "generate", "verify 2 of 3", "loading", "kept"
   double done = 0;    // tokens, or a share of 1
   double total = 0;
 };
 
-// One direction of an experiment: from the prover's device to the verifier's.
-struct Direction {
+// One case of an experiment: from the prover's device to the verifiers', with at most one side cheating.
+struct Case {
   int scenario;  // 1 or 2
   std::string prover;
-  std::string verifier;
+  std::vector<std::string> verifiers;
+  std::string attack{kHonest};
+  std::string lazy_verifier{kHonest};
+
+  bool prover_is_honest() const { return attack == kHonest; }
+  bool verifiers_are_honest() const { return lazy_verifier == kHonest; }
 };
 
-// The devices in place of `auto`, and the directions of the configured scenario. Error(kUsage).
-std::vector<Direction> DirectionsOf(const ExperimentConfig& config);
+// The devices in place of `auto`, and the cases of the configured scenario, attacks and lazy verifiers. Error(kUsage).
+std::vector<Case> CasesOf(const ExperimentConfig& config);
 
 // File names in the folder of results.
-std::filesystem::path TrialFile(const ExperimentConfig& config, const Direction& direction, int trial);
-std::filesystem::path SummaryFile(const ExperimentConfig& config, const Direction& direction);
+std::filesystem::path TrialFile(const ExperimentConfig& config, const Case& which, int trial);
+std::filesystem::path SummaryFile(const ExperimentConfig& config, const Case& which);
 
 // Runs what is missing in `out` and writes a trial's file as soon as the trial is done. `model` is the file of config.model. The
 // paths of the summaries written are returned; none for Step::kInfer. Error(kCancelled) once `cancel` is set, Error(kUsage) where

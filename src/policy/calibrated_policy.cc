@@ -10,7 +10,7 @@
 
 #include "policy/rules.h"
 #include "policy/sampling_check.h"
-#include "policy/sequential_test.h"
+#include "policy/sequential_decision.h"
 
 namespace verillm {
 namespace {
@@ -33,7 +33,7 @@ std::map<int, double> WrongEmbeddings(const Calibration& calibration, const Resp
 CalibratedResult JudgeStates(const Calibration& calibration, const ResponseDiscrepancy& response, double alpha) {
   const std::vector<PositionScores> scores = ScorePositions(calibration.points, response);
   const std::map<int, double> wrong_embeddings = WrongEmbeddings(calibration, response);
-  SequentialTest test(calibration.exceedance_rate, kDishonestRate, alpha, kFalseAcceptance);
+  SequentialDecision test(calibration.exceedance_rate, kDishonestRate, alpha, kFalseAcceptance);
   std::size_t n_exceeding = 0;
   std::size_t accepted_after = 0;
   for (std::size_t i = 0; i < scores.size(); ++i) {

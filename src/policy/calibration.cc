@@ -130,6 +130,17 @@ std::vector<PositionScores> ScorePositions(const std::map<CapturePoint, HonestPo
   return scores;
 }
 
+std::optional<double> StateScore(const Calibration& calibration, const PositionScores& scores) {
+  std::optional<double> largest;
+  for (std::size_t i = 0; i < kStateScores; ++i) {
+    if (!scores[i]) continue;
+    const ScoreLimits& limits = calibration.limits[i];
+    const double score = (*scores[i] - limits.threshold) / std::max(limits.extreme - limits.threshold, kLeastDeviation);
+    largest = std::max(largest.value_or(score), score);
+  }
+  return largest;
+}
+
 std::size_t PositionsNeeded(double false_positive_rate, double exceedance_rate) {
   const double for_thresholds = kLeastBeyond * static_cast<double>(kStateScores) / exceedance_rate;
   const double for_extremes = static_cast<double>(kStateScores) * kPositions / (false_positive_rate * kMostExtrapolation);

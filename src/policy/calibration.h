@@ -81,6 +81,10 @@ using PositionScores = std::array<std::optional<double>, kScores>;
 std::vector<PositionScores> ScorePositions(const std::map<CapturePoint, HonestPoint>& points,
                                            const ResponseDiscrepancy& response);
 
+// The largest of a position's state scores on one scale: 0 at its threshold, 1 at its extreme. nullopt where no states were
+// compared.
+std::optional<double> StateScore(const Calibration& calibration, const PositionScores& scores);
+
 // One honest verification.
 struct HonestRun {
   std::string prover;

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "policy/sequential_test.h"
+#include "policy/sequential_decision.h"
 
 namespace verillm {
 namespace {
@@ -15,7 +15,7 @@ constexpr double kFalseAcceptance = 0.01;
 
 SamplingResult JudgeSampling(std::span<const double> margins, const SamplingLimits& limits, double alpha) {
   SamplingResult result;
-  SequentialTest test(limits.exceedance_rate, kDishonestRate, alpha, kFalseAcceptance);
+  SequentialDecision test(limits.exceedance_rate, kDishonestRate, alpha, kFalseAcceptance);
   std::size_t accepted_after = 0;
   for (std::size_t i = 0; i < margins.size(); ++i) {
     const bool exceeds = margins[i] > limits.threshold;

@@ -262,7 +262,8 @@ void TraceWriter::Finish(const Schedule& schedule, std::uint64_t n_overflow) {
     }
   }
   // Where fewer tokens came than there was room for, the tensors move up to close the gaps that safetensors forbids.
-  const Layout from = LayoutFor(n_prompt + static_cast<std::uint64_t>(max_output_), static_cast<std::uint64_t>(max_output_), RowBytesOf(header_));
+  const Layout from =
+      LayoutFor(n_prompt + static_cast<std::uint64_t>(max_output_), static_cast<std::uint64_t>(max_output_), RowBytesOf(header_));
   const Layout to = LayoutFor(tokens_.size(), n_output, RowBytesOf(header_));
   std::vector<std::byte> buffer(kMoveBytes);
   for (std::size_t i = 0; i < header_.plan.points.size() && from.StatesOffset(i) != to.StatesOffset(i); ++i) {

@@ -83,8 +83,8 @@ class TraceFile {
 // A whole trace in memory, for those who change one: attacks, tests.
 struct TraceContents {
   TraceHeader header;
-  std::vector<Token> tokens;                             // prompt and output
-  std::vector<int> positions;                            // that have rows, ascending
+  std::vector<Token> tokens;                            // prompt and output
+  std::vector<int> positions;                           // that have rows, ascending
   std::map<CapturePoint, std::vector<std::byte>> rows;  // of each capture point of header.plan, one a position
 };
 

@@ -2,18 +2,18 @@
 // exceed, or does not. Two e-processes (Ramdas et al., Statistical Science 2023) collect evidence: one against "an honest run
 // exceeds it with probability p0 at most", one against "a dishonest run exceeds it with probability p1 at least". By Ville's
 // inequality each passes 1/alpha with probability alpha at most while its hypothesis holds, however long one looks.
-#ifndef VERILLM_POLICY_SEQUENTIAL_TEST_H_
-#define VERILLM_POLICY_SEQUENTIAL_TEST_H_
+#ifndef VERILLM_POLICY_SEQUENTIAL_DECISION_H_
+#define VERILLM_POLICY_SEQUENTIAL_DECISION_H_
 
 #include <array>
 #include <cstddef>
 
 namespace verillm {
 
-class SequentialTest {
+class SequentialDecision {
  public:
   // honest_rate = p0 and dishonest_rate = p1, 0 < p0 < p1 < 1; alpha bounds false rejections, beta false acceptances.
-  SequentialTest(double honest_rate, double dishonest_rate, double alpha, double beta);
+  SequentialDecision(double honest_rate, double dishonest_rate, double alpha, double beta);
 
   void Add(bool exceeds);
 
@@ -44,4 +44,4 @@ class SequentialTest {
 
 }  // namespace verillm
 
-#endif  // VERILLM_POLICY_SEQUENTIAL_TEST_H_
+#endif  // VERILLM_POLICY_SEQUENTIAL_DECISION_H_

@@ -1,0 +1,159 @@
+#include "experiment/calibration_run.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "audit/recording.h"
+#include "audit/verification.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "engine/model_store.h"
+#include "experiment/config.h"
+#include "experiment/yaml_fields.h"
+
+namespace verillm {
+namespace {
+
+constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
+
+std::vector<std::string> PromptsOf(const CalibrationConfig& config) {
+  std::vector<std::string> prompts = ReadPrompts(config.prompts, config.prompt_list);
+  if (config.n_prompts > 0 && prompts.size() > static_cast<std::size_t>(config.n_prompts)) {
+    prompts.resize(static_cast<std::size_t>(config.n_prompts));
+  }
+  return prompts;
+}
+
+// A folder for recordings that nobody keeps.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "verillm-calibrate.XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw Error(ErrorKind::kIo, fmt::format("{}: cannot make the folder", pattern));
+    path_ = pattern;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace
+
+CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
+  const std::string where = path.string();
+  YamlFields fields(ReadYaml(path), where);
+  CalibrationConfig config;
+  std::string prompts = "calibration-prompts.yaml";
+  std::string states(StateTypeName(config.states));
+  fields.Read("model", config.model);
+  config.provers = ReadWords(fields.At("provers"), where);
+  config.verifiers = ReadWords(fields.At("verifiers"), where);
+  if (fields.Has("workers")) config.workers = ReadWorkers(fields.At("workers"), where);
+  fields.Read("prompts", prompts);
+  fields.Read("prompt_list", config.prompt_list);
+  fields.Read("n_prompts", config.n_prompts);
+  fields.Read("output_tokens", config.output_tokens);
+  if (fields.Has("sampling")) ReadSampling(fields.At("sampling"), where, config.sampling);
+  fields.Read("layers_every", config.layers_every);
+  fields.Read("states", states);
+  fields.Read("false_positive_rate", config.false_positive_rate);
+  YamlFields conditions(fields.At("conditions"), where);
+  for (const auto& entry : fields.At("conditions")) {
+    const auto name = entry.first.as<std::string>();
+    Schedule schedule;
+    ReadSchedule(conditions.At(name), where, schedule);
+    config.conditions.emplace_back(name, schedule);
+  }
+  fields.Finish();
+  try {
+    config.states = StateTypeFromName(states);
+    CheckSampling(config.sampling);
+    if (config.output_tokens < 1 || config.n_prompts < 0) {
+      throw Error(ErrorKind::kUsage, fmt::format("{} output tokens and {} prompts make no calibration", config.output_tokens,
+                                                 config.n_prompts));
+    }
+    if (config.conditions.empty()) throw Error(ErrorKind::kUsage, "there is no condition to run honest provers under");
+  } catch (Error& error) {
+    throw error.Within(where);
+  }
+  config.prompts = path.parent_path() / prompts;
+  return config;
+}
+
+std::string PromptsDigest(const CalibrationConfig& config) {
+  std::string all;
+  for (const std::string& prompt : PromptsOf(config)) all += prompt + '\0';
+  return Sha256Hex(std::as_bytes(std::span(all)));
+}
+
+HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::path& model,
+                                   const std::atomic<bool>& cancel, const std::function<void(const CalibrationProgress&)>& progress) {
+  const std::vector<std::string> prompts = PromptsOf(config);
+  const ModelReference reference = ReferenceTo(model);
+  const std::filesystem::path model_folder = std::filesystem::absolute(model).parent_path();
+  std::map<std::string, std::unique_ptr<Worker>> workers;
+  std::map<std::string, ModelIdentity> identities;
+  const auto worker_on = [&](const std::string& device) -> Worker& {
+    std::unique_ptr<Worker>& worker = workers[device];
+    if (!worker) {
+      worker = std::make_unique<Worker>(WorkerFor(config.workers, device, {model_folder}), cancel);
+      identities[device] = worker->Load(reference);
+    }
+    return *worker;
+  };
+
+  const std::size_t n_runs_a_prompt = config.conditions.size() > 1 ? 2 : 1;
+  CalibrationProgress state;
+  state.total = static_cast<int>(config.provers.size() * config.verifiers.size() * prompts.size() * n_runs_a_prompt);
+  const ScratchFolder scratch;
+  std::vector<HonestRun> runs;
+  for (const std::string& prover : config.provers) {
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      for (std::size_t run = 0; run < n_runs_a_prompt; ++run) {
+        const auto& [condition, schedule] = config.conditions[run == 0 ? 0 : 1 + i % (config.conditions.size() - 1)];
+        Worker& worker = worker_on(prover);
+        const ModelIdentity& identity = identities.at(prover);
+        Sampling sampling = config.sampling;
+        sampling.seed += i;
+        const CapturePlan plan = PlanEvery(std::min(config.layers_every, identity.n_layer), identity.n_layer, true, config.states);
+        RecordInference(worker, identity,
+                        {.prompt = prompts[i],
+                         .raw = false,
+                         .sampling = sampling,
+                         .output_tokens = config.output_tokens,
+                         .plan = plan,
+                         .schedule = schedule},
+                        scratch.path());
+        const TraceFile trace(FilesIn(scratch.path()).trace);
+        const std::string text = ReadFile(FilesIn(scratch.path()).text, kMaxTextBytes);
+        for (const std::string& verifier : config.verifiers) {
+          state.what = fmt::format("{} to {}, {}", prover, verifier, condition);
+          if (progress) progress(state);
+          Worker& verifying = worker_on(verifier);
+          Verification verification =
+              VerifyTrace(verifying, identities.at(verifier), trace, text, {.plan = plan, .check_sampling = true});
+          runs.push_back({.prover = worker.device().name,
+                          .verifier = verifying.device().name,
+                          .engine = verifying.device().engine,
+                          .condition = condition,
+                          .discrepancy = std::move(verification.discrepancy)});
+          ++state.done;
+        }
+      }
+    }
+  }
+  return {identities.at(config.provers.front()), std::move(runs)};
+}
+
+}  // namespace verillm
