@@ -29,6 +29,7 @@ int RunCalibrate(const CalibrateOptions& options, Streams& streams) {
   if (options.n_prompts) config.n_prompts = *options.n_prompts;
   if (options.output_tokens) config.output_tokens = *options.output_tokens;
   if (options.false_positive_rate) config.false_positive_rate = *options.false_positive_rate;
+  CheckEnough(config);
   const std::filesystem::path model =
       ResolveModel(config.model, [&](std::string_view text) { streams.talk << text << " ...\n" << std::flush; });
 

@@ -121,7 +121,7 @@ int RunList(const ListOptions& options, Streams& streams) {
   Table table({"<experiment", "<configuration", "<expected", "<question"});
   for (const std::filesystem::path& path : paths) {
     const ExperimentConfig config = ReadExperimentConfig(path);
-    const char* expected = config.expects_acceptance ? "accept" : "reject";
+    const char* expected = !config.expects_acceptance ? "cheats rejected" : *config.expects_acceptance ? "accept" : "reject";
     table.AddRow({config.experiment, path.string(), expected, config.title});
     list.push_back({{"experiment", config.experiment},
                     {"configuration", path.string()},

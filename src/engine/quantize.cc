@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "engine/engine_log.h"
 #include "engine/gguf_file.h"
 
 namespace verillm {
@@ -50,6 +51,7 @@ void QuantizeModel(const std::filesystem::path& from, const std::filesystem::pat
   params.nthread = n_threads;
   params.ftype = found->second;
   params.allow_requantize = true;
+  const QuietEngineLog quiet;  // it warns of every tensor that takes another type than asked for
   const std::filesystem::path temporary = to.string() + ".part";
   const std::uint32_t status = llama_model_quantize(from.c_str(), temporary.c_str(), &params);
   std::error_code error;

@@ -28,6 +28,9 @@ std::vector<std::string> PromptsOf(const CalibrationConfig& config) {
   return prompts;
 }
 
+// The first condition, and one of the others where there are any.
+std::size_t RunsAPrompt(const CalibrationConfig& config) { return config.conditions.size() > 1 ? 2 : 1; }
+
 // A folder for recordings that nobody keeps.
 class ScratchFolder {
  public:
@@ -91,6 +94,18 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
   return config;
 }
 
+void CheckEnough(const CalibrationConfig& config) {
+  const std::size_t n_responses = PromptsOf(config).size() * RunsAPrompt(config);
+  const std::size_t n_positions = n_responses * static_cast<std::size_t>(config.output_tokens);
+  const std::size_t needed = PositionsNeeded(config.false_positive_rate, Calibration().exceedance_rate);
+  if (n_positions >= needed) return;
+  throw Error(ErrorKind::kUsage,
+              fmt::format("{} responses of {} tokens for each pair of devices are too few for a false-positive rate of {}: {} "
+                          "positions are needed, so take {} output tokens, more prompts, or a higher rate",
+                          n_responses, config.output_tokens, config.false_positive_rate, needed,
+                          (needed + n_responses - 1) / n_responses));
+}
+
 std::string PromptsDigest(const CalibrationConfig& config) {
   std::string all;
   for (const std::string& prompt : PromptsOf(config)) all += prompt + '\0';
@@ -113,7 +128,7 @@ HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::p
     return *worker;
   };
 
-  const std::size_t n_runs_a_prompt = config.conditions.size() > 1 ? 2 : 1;
+  const std::size_t n_runs_a_prompt = RunsAPrompt(config);
   CalibrationProgress state;
   state.total = static_cast<int>(config.provers.size() * config.verifiers.size() * prompts.size() * n_runs_a_prompt);
   const ScratchFolder scratch;

@@ -50,6 +50,9 @@ struct HonestRuns {
 HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::path& model,
                                    const std::atomic<bool>& cancel, const std::function<void(const CalibrationProgress&)>& progress);
 
+// Error(kUsage) where the runs of a configuration give too few positions for its false-positive rate, saying how many are needed.
+void CheckEnough(const CalibrationConfig& config);
+
 // SHA-256 over the prompts of a configuration, each ended by a zero byte.
 std::string PromptsDigest(const CalibrationConfig& config);
 

@@ -112,11 +112,13 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
   if (fields.Has("attack")) config.attacks = ReadWords(fields.At("attack"), where);
   if (fields.Has("lazy_verifier")) config.lazy_verifiers = ReadWords(fields.At("lazy_verifier"), where);
   fields.Read("trap", config.trap);
-  std::string expected = "accept";
-  fields.Read("expected", expected);
-  if (expected != "accept" && expected != "reject")
-    throw Error(ErrorKind::kInput, fmt::format("{}: expected can be accept or reject, not \"{}\"", where, expected));
-  config.expects_acceptance = expected == "accept";
+  if (fields.Has("expected")) {
+    std::string expected;
+    fields.Read("expected", expected);
+    if (expected != "accept" && expected != "reject")
+      throw Error(ErrorKind::kInput, fmt::format("{}: expected can be accept or reject, not \"{}\"", where, expected));
+    config.expects_acceptance = expected == "accept";
+  }
   fields.Read("check_sampling", config.check_sampling);
   std::string calibration;
   fields.Read("calibration", calibration);

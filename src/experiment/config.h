@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,7 +50,7 @@ struct ExperimentConfig {
   std::vector<std::string> attacks = {std::string(kHonest)};         // names of Attacks(): one case each
   std::vector<std::string> lazy_verifiers = {std::string(kHonest)};  // names of LazyVerifiers(): one case each
   std::string trap;                // an attack: the prover of the last trial, which a lazy verifier does not see through
-  bool expects_acceptance = true;  // what the experiment should come to
+  std::optional<bool> expects_acceptance;  // what the experiment should come to; by default who cheats is rejected
   bool check_sampling = false;
   std::string policy = "paper";
   Thresholds thresholds;

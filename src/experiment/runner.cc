@@ -173,7 +173,7 @@ class Run {
                    {"lazy_verifier", which.lazy_verifier},
                    {"inference_precision", Precision(quantized_prover)},
                    {"verification_precision", Precision(which.lazy_verifier == "runs-quantized")},
-                   {"expected_result", config_.expects_acceptance ? "ACCEPT" : "REJECT"},
+                   {"expected_result", ExpectsAcceptance(which) ? "ACCEPT" : "REJECT"},
                    {"prompt", Preview(inference.prompt, kPromptPreview)},
                    {"inference",
                     {{"generated_length", inference.n_output},
@@ -191,7 +191,7 @@ class Run {
                      {"avg_overhead_percentage", sum_overhead / n_verifiers},
                      {"final_verdict", all_pass ? "PASS" : "FAIL"},
                      {"quantization_detected", quantized_prover && !all_pass},
-                     {"as_expected", all_pass == config_.expects_acceptance}}},
+                     {"as_expected", all_pass == ExpectsAcceptance(which)}}},
                    {"context",
                     {{"time", Now()},
                      {"settings", Settings()},
@@ -246,7 +246,7 @@ class Run {
         {"title", config_.title},
         {"attack", which.attack},
         {"lazy_verifier", which.lazy_verifier},
-        {"expected_result", config_.expects_acceptance ? "ACCEPT" : "REJECT"},
+        {"expected_result", ExpectsAcceptance(which) ? "ACCEPT" : "REJECT"},
         {"num_trials", config_.trials},
         {"num_verifiers_per_trial", NumberOfVerifiers(which)},
         {"trials", std::move(trials)},
@@ -290,6 +290,10 @@ class Run {
   std::string AttackOf(const Case& which, int trial) const {
     const bool is_trap = !config_.trap.empty() && !which.verifiers_are_honest() && trial == config_.trials;
     return is_trap ? config_.trap : which.attack;
+  }
+
+  bool ExpectsAcceptance(const Case& which) const {
+    return config_.expects_acceptance.value_or(which.prover_is_honest() && which.verifiers_are_honest());
   }
 
   int NumberOfVerifiers(const Case& which) const { return std::max(config_.verifiers, static_cast<int>(which.verifiers.size())); }

@@ -12,7 +12,9 @@
 #include <tuple>
 #include <utility>
 
+#include "audit/recording.h"
 #include "experiment/result_json.h"
+#include "report/detection.h"
 #include "report/table.h"
 
 namespace verillm {
@@ -70,6 +72,7 @@ std::vector<double> BlocksOf(const std::vector<Json>& trials, const char* series
   std::vector<double> blocks;
   for (const Json& trial : trials) {
     const Json& verification = baseline ? trial.at("baseline") : trial.at("verifiers").at(0);
+    if (verification.is_null()) continue;  // only honest cases have a baseline
     const std::vector<double> means = BlockMeans(verification.at("series").at(series), kBlock);
     blocks.insert(blocks.end(), means.begin(), means.end());
   }
@@ -108,6 +111,8 @@ std::string Describe(const Json& test, bool as_ratio) {
                                                : fmt::format("= {:.3f}", p.get<double>()),
                      test.at("n_blocks").get<int>(), kBlock);
 }
+
+bool IsHonest(const Json& summary) { return summary.at("attack") == "none" && summary.at("lazy_verifier") == "none"; }
 
 bool Significant(const Json& test) { return test.at("p_value").is_number() && test.at("p_value").get<double>() < 0.05; }
 
@@ -158,10 +163,12 @@ Json ExperimentReport(const fs::path& folder) {
                 fmt::format("{}: has no summary of an experiment (*_summary.json); run one with verillm experiment run",
                             folder.string()));
   }
-  Json report = {{"schema_version", 1}, {"directions", Json::array()}, {"questions", Json::array()}};
+  Json report = {
+      {"schema_version", kSchemaVersion}, {"directions", Json::array()}, {"questions", Json::array()}, {"detection", Json::array()}};
   std::vector<Json> summaries;
   std::vector<std::vector<Json>> trials;  // of each summary, from the trials' own files
   try {
+    std::vector<Json> all_trials;
     std::map<std::tuple<std::string, int, fs::path>, Json> by_scenario;
     for (const fs::path& path : paths) {
       Json summary = ReadResult(path);
@@ -183,6 +190,10 @@ Json ExperimentReport(const fs::path& folder) {
           {{"experiment", summary.at("experiment")},
            {"scenario", summary.at("scenario")},
            {"model", summary.at("model")},
+           {"title", summary.at("title")},
+           {"attack", summary.at("attack")},
+           {"lazy_verifier", summary.at("lazy_verifier")},
+           {"expected_result", summary.at("expected_result")},
            {"inference_device", summary.at("inference_device")},
            {"verification_device", summary.at("verification_device")},
            {"num_trials", summary.at("num_trials")},
@@ -200,13 +211,18 @@ Json ExperimentReport(const fs::path& folder) {
            {"criterion", summary.at("context").at("settings").at("thresholds").at("accept_rate")},
            {"aggregate", aggregate},
            {"baseline_accept_rate",
-            Mean(summary,
-                 [](const Json& t) { return t.at("baseline").at("statistics").at("summary").at("accept_rate").get<double>(); })},
+            IsHonest(summary) ? Json(Mean(summary,
+                                          [](const Json& t) {
+                                            return t.at("baseline").at("statistics").at("summary").at("accept_rate").get<double>();
+                                          }))
+                              : Json(nullptr)},
            {"per_capture_point",
             summary.at("trials").at(0).at("verifiers").at(0).at("policies").at("paper").at("per_capture_point")},
            {"n_layer", context.at("model").at("n_layer")},
            {"prover", context.at("prover").at("device")}});
 
+      all_trials.insert(all_trials.end(), trials[i].begin(), trials[i].end());
+      if (!IsHonest(summary)) continue;
       const std::string direction = fmt::format("{} to {}", summary.at("inference_device").get<std::string>(),
                                                 summary.at("verification_device").get<std::string>());
       const std::vector<double> cross = BlocksOf(trials[i], "log_relative_error", false);
@@ -222,7 +238,7 @@ Json ExperimentReport(const fs::path& folder) {
       for (std::size_t j = i + 1; j < summaries.size(); ++j) {
         const Json& a = summaries[i];
         const Json& b = summaries[j];
-        if (a.at("model") != b.at("model") || a.at("inference_device") != b.at("verification_device") ||
+        if (!IsHonest(a) || !IsHonest(b) || a.at("model") != b.at("model") || a.at("inference_device") != b.at("verification_device") ||
             a.at("verification_device") != b.at("inference_device"))
           continue;
         const std::string direction = fmt::format("{} to {} against the reverse", a.at("inference_device").get<std::string>(),
@@ -233,6 +249,7 @@ Json ExperimentReport(const fs::path& folder) {
                                                                       BlocksOf(trials[j], "log_relative_error", false)))}});
       }
     }
+    report["detection"] = DetectionOf(all_trials);
   } catch (const nlohmann::json::exception& bad) {
     throw Error(ErrorKind::kInput,
                 fmt::format("{}: its results are not as this version writes them: {}", folder.string(), bad.what()));
@@ -240,8 +257,34 @@ Json ExperimentReport(const fs::path& folder) {
   return report;
 }
 
-void PrintExperimentReport(const Json& report, std::ostream& out) {
-  const Json& directions = report.at("directions");
+namespace {
+
+// Every case against what was expected of it.
+void PrintCases(const Json& cases, std::ostream& out) {
+  const auto title = cases.at(0).at("title").get<std::string>();
+  if (!title.empty()) fmt::print(out, "{}: {}\n\n", cases.at(0).at("experiment").get<std::string>(), title);
+  Table table({"<prover", "<verifier", "<cheat", "<policy", "accept rate", "passed", "<expected", "as expected"});
+  for (const Json& which : cases) {
+    const Json& aggregate = which.at("aggregate");
+    const std::string attack = which.at("attack").get<std::string>();
+    const std::string lazy = which.at("lazy_verifier").get<std::string>();
+    const bool expects_acceptance = which.at("expected_result") == "ACCEPT";
+    std::string as_expected = FormatPercent(aggregate.at("as_expected_rate").get<double>());
+    if (lazy != "none") {
+      const Json& first = aggregate.at("first_as_expected");
+      as_expected = first.is_null() ? "never" : fmt::format("in task {}", first.get<int>());
+    }
+    table.AddRow({which.at("inference_device").get<std::string>(), which.at("verification_device").get<std::string>(),
+                  attack != "none" ? attack : lazy, which.at("policy").get<std::string>(),
+                  FormatPercent(aggregate.at("avg_accept_rate").get<double>()), FormatPercent(aggregate.at("pass_rate").get<double>()),
+                  expects_acceptance ? "accept" : "reject", std::move(as_expected)});
+  }
+  table.Print(out);
+}
+
+// The published comparison and the research questions, on the honest cases.
+void PrintHonest(const Json& report, const Json& directions, std::ostream& out) {
+  out << "\n";
   std::vector<std::string> headers = {"<"};
   for (const Json& d : directions)
     headers.push_back(
@@ -336,6 +379,21 @@ void PrintExperimentReport(const Json& report, std::ostream& out) {
                : grows                    ? "it grows"
                                           : "it shrinks");
   }
+}
+
+}  // namespace
+
+void PrintExperimentReport(const Json& report, std::ostream& out) {
+  PrintCases(report.at("directions"), out);
+  if (!report.at("detection").empty()) {
+    out << "\n";
+    PrintDetection(report.at("detection"), out);
+  }
+  Json directions = Json::array();
+  for (const Json& d : report.at("directions")) {
+    if (IsHonest(d)) directions.push_back(d);
+  }
+  if (!directions.empty()) PrintHonest(report, directions, out);
 }
 
 }  // namespace verillm

@@ -1,0 +1,201 @@
+#include "report/detection.h"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <algorithm>
+#include <boost/math/distributions/beta.hpp>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+
+#include "report/table.h"
+
+namespace verillm {
+namespace {
+
+constexpr int kDraws = 400;
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+// Margins beyond it count as it, so that one absurd token does not hide how often others are off.
+constexpr double kMarginCap = 1.0;
+
+using Responses = std::vector<std::vector<double>>;
+
+std::vector<double> Flat(const Responses& responses) {
+  std::vector<double> values;
+  for (const auto& response : responses) values.insert(values.end(), response.begin(), response.end());
+  return values;
+}
+
+// What is known of one attack.
+struct Collected {
+  Responses element_errors;  // ln, one a position
+  Responses state_scores;    // one a position, where there is a calibration
+  Responses margins;         // the mean of the capped margins, one a response
+  std::map<std::string, double> accept_rates;                     // summed, by policy
+  std::map<std::string, std::map<std::string, std::size_t>> verdicts;  // by policy and verdict
+  std::vector<double> decided_after;                              // of rejections by the policy calibrated
+  std::size_t n_responses = 0;
+};
+
+std::vector<double> Numbers(const Json& series) {
+  std::vector<double> values;
+  for (const Json& value : series) {
+    if (value.is_number()) values.push_back(value.get<double>());
+  }
+  return values;
+}
+
+void Collect(const Json& verifier, Collected& collected) {
+  collected.n_responses += 1;
+  const Json& series = verifier.at("series");
+  collected.element_errors.push_back(Numbers(series.at("log_element_error")));
+  if (series.contains("state_score")) collected.state_scores.push_back(Numbers(series.at("state_score")));
+  if (series.contains("margin")) {
+    const std::vector<double> margins = Numbers(series.at("margin"));
+    double sum = 0;
+    for (const double margin : margins) sum += std::min(margin, kMarginCap);
+    if (!margins.empty()) collected.margins.push_back({sum / static_cast<double>(margins.size())});
+  }
+  for (const auto& [name, policy] : verifier.at("policies").items()) {
+    collected.accept_rates[name] += policy.at("accept_rate").is_number() ? policy.at("accept_rate").get<double>() : 0;
+    const auto verdict = policy.at("verdict").get<std::string>();
+    collected.verdicts[name][verdict] += 1;
+    if (name == "calibrated" && verdict == "reject") collected.decided_after.push_back(policy.at("decided_after").get<double>());
+  }
+}
+
+Json AreaJson(const Responses& honest, const Responses& cheating) {
+  if (honest.empty() || cheating.empty()) return nullptr;
+  const Interval interval = AreaInterval(honest, cheating);
+  return {{"auc", NumberOrNull(AreaUnderCurve(Flat(honest), Flat(cheating)))},
+          {"confidence_95", {NumberOrNull(interval.low), NumberOrNull(interval.high)}}};
+}
+
+double Mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return values.empty() ? kNan : sum / static_cast<double>(values.size());
+}
+
+std::optional<double> Number(const Json& value) { return value.is_number() ? std::optional(value.get<double>()) : std::nullopt; }
+
+std::string Area(const Json& area) {
+  if (area.is_null() || !area.at("auc").is_number()) return "-";
+  return fmt::format("{:.4f}", area.at("auc").get<double>());
+}
+
+std::string Share(const Json& verdicts, const char* policy, const char* verdict) {
+  if (!verdicts.contains(policy)) return "-";
+  const Json& entry = verdicts.at(policy);
+  return fmt::format("{}/{}", entry.contains(verdict) ? entry.at(verdict).get<int>() : 0, entry.at("n").get<int>());
+}
+
+}  // namespace
+
+double AreaUnderCurve(const std::vector<double>& honest, const std::vector<double>& cheating) {
+  if (honest.empty() || cheating.empty()) return kNan;
+  std::vector<double> sorted = honest;
+  std::sort(sorted.begin(), sorted.end());
+  double sum = 0;
+  for (const double value : cheating) {
+    const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), value);
+    sum += static_cast<double>(first - sorted.begin()) + 0.5 * static_cast<double>(last - first);
+  }
+  return sum / static_cast<double>(sorted.size()) / static_cast<double>(cheating.size());
+}
+
+Interval AreaInterval(const Responses& honest, const Responses& cheating) {
+  std::mt19937 random(1);
+  const auto draw = [&](const Responses& from) {
+    std::vector<double> values;
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      const auto& response = from[random() % from.size()];
+      values.insert(values.end(), response.begin(), response.end());
+    }
+    return values;
+  };
+  std::vector<double> areas;
+  for (int i = 0; i < kDraws; ++i) areas.push_back(AreaUnderCurve(draw(honest), draw(cheating)));
+  std::sort(areas.begin(), areas.end());
+  return {areas[kDraws / 40], areas[kDraws - 1 - kDraws / 40]};
+}
+
+Interval RateInterval(std::size_t k, std::size_t n) {
+  using Beta = boost::math::beta_distribution<double>;
+  const auto x = static_cast<double>(k);
+  const auto total = static_cast<double>(n);
+  return {k == 0 ? 0 : boost::math::quantile(Beta(x, total - x + 1), 0.025),
+          k == n ? 1 : boost::math::quantile(Beta(x + 1, total - x), 0.975)};
+}
+
+Json DetectionOf(const std::vector<Json>& trials) {
+  std::vector<std::string> names;
+  std::map<std::string, Collected> by_attack;
+  for (const Json& trial : trials) {
+    if (trial.at("lazy_verifier") != "none") continue;
+    const auto name = trial.at("attack").get<std::string>();
+    if (!by_attack.contains(name)) names.push_back(name);
+    for (const Json& verifier : trial.at("verifiers")) Collect(verifier, by_attack[name]);
+  }
+  std::stable_partition(names.begin(), names.end(), [](const std::string& name) { return name == "none"; });
+  Json detection = Json::array();
+  if (names.size() < 2) return detection;
+  const Collected& honest = by_attack["none"];
+  for (const std::string& name : names) {
+    const Collected& collected = by_attack[name];
+    Json accept_rates = Json::object();
+    for (const auto& [policy, sum] : collected.accept_rates) accept_rates[policy] = sum / static_cast<double>(collected.n_responses);
+    Json verdicts = Json::object();
+    for (const auto& [policy, counts] : collected.verdicts) {
+      const auto rejected = counts.find("reject");
+      const std::size_t n_rejected = rejected == counts.end() ? 0 : rejected->second;
+      const Interval interval = RateInterval(n_rejected, collected.n_responses);
+      verdicts[policy] = Json(counts);
+      verdicts[policy]["n"] = collected.n_responses;
+      verdicts[policy]["reject_rate_confidence_95"] = {interval.low, interval.high};
+    }
+    std::vector<double> decided = collected.decided_after;
+    std::sort(decided.begin(), decided.end());
+    Json entry = {{"attack", name},
+                  {"n_responses", collected.n_responses},
+                  {"mean_log_element_error", NumberOrNull(Mean(Flat(collected.element_errors)))},
+                  {"mean_margin", NumberOrNull(Mean(Flat(collected.margins)))},
+                  {"accept_rate", std::move(accept_rates)},
+                  {"verdicts", std::move(verdicts)},
+                  {"positions_needed", decided.empty() ? Json(nullptr)
+                                                       : Json{{"median", decided[decided.size() / 2]}, {"most", decided.back()}}}};
+    if (name != "none" && honest.n_responses > 0) {
+      entry["element_error_one_position"] = AreaJson(honest.element_errors, collected.element_errors);
+      entry["state_score_one_position"] = AreaJson(honest.state_scores, collected.state_scores);
+      entry["margin_one_response"] = AreaJson(honest.margins, collected.margins);
+    }
+    detection.push_back(std::move(entry));
+  }
+  return detection;
+}
+
+void PrintDetection(const Json& detection, std::ostream& out) {
+  Table table({"<attack", "ln element error", "margin", "accepted (paper)", "(reference)", "rejected (paper)", "(calibrated)",
+               "positions needed", "AUC states, 1 position", "AUC sampling, 1 response"});
+  for (const Json& entry : detection) {
+    const Json& rates = entry.at("accept_rate");
+    const Json& verdicts = entry.at("verdicts");
+    const bool honest = entry.at("attack") == "none";
+    const Json& needed = entry.at("positions_needed");
+    table.AddRow({honest ? "none (honest)" : entry.at("attack").get<std::string>(),
+                  FormatNumber(Number(entry.at("mean_log_element_error"))), FormatNumber(Number(entry.at("mean_margin")), 2),
+                  FormatPercent(rates.contains("paper") ? Number(rates.at("paper")) : std::nullopt),
+                  FormatPercent(rates.contains("reference") ? Number(rates.at("reference")) : std::nullopt),
+                  Share(verdicts, "paper", "reject"), Share(verdicts, "calibrated", "reject"),
+                  needed.is_null() ? "-" : fmt::format("{:.0f}", needed.at("median").get<double>()),
+                  honest ? "" : Area(entry.at(entry.at("state_score_one_position").is_null() ? "element_error_one_position" : "state_score_one_position")),
+                  honest ? "" : Area(entry.at("margin_one_response"))});
+  }
+  table.Print(out);
+}
+
+}  // namespace verillm
