@@ -4,7 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <exception>
+#include <charconv>
 
 #include "attack/cheater.h"
 #include "attack/groups.h"
@@ -24,7 +24,15 @@ const std::vector<Attack>& Attacks() {
   return *attacks;
 }
 
-const Attack& FindAttack(std::string_view name) {
+Attack FindAttack(std::string_view name) {
+  if (const std::size_t colon = name.find(':'); colon != std::string_view::npos) {
+    const std::string_view number = name.substr(colon + 1);
+    double size = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), size);
+    const bool is_share = error == std::errc() && end == number.data() + number.size() && size > 0 && size <= 1;
+    if (is_share && name.starts_with("perturbed-weights:")) return PerturbedWeights(size);
+    if (is_share && name.starts_with("perturbed-few-weights:")) return PerturbedFewWeights(size);
+  }
   const auto found = std::find_if(Attacks().begin(), Attacks().end(), [&](const Attack& attack) { return attack.name == name; });
   if (found == Attacks().end()) {
     std::vector<std::string_view> names;

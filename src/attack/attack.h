@@ -33,8 +33,9 @@ struct Attack {
 // All attacks, by group.
 const std::vector<Attack>& Attacks();
 
-// Error(kUsage) listing the names for an unknown one.
-const Attack& FindAttack(std::string_view name);
+// The attack of that name. "perturbed-weights:SIZE" and "perturbed-few-weights:SHARE" take a size of their own. Error(kUsage)
+// listing the names for an unknown one.
+Attack FindAttack(std::string_view name);
 
 // Makes the recording in `folder`. `worker` has order.model loaded, before and after. What the recording says of model, sampling,
 // schedule and prompt is what was ordered. Error as of RecordInference, and Error(kUsage) where the model has too few blocks.

@@ -30,11 +30,21 @@ Attack Edited(const std::string& name, const char* group, const std::string& sum
           }};
 }
 
-Attack Perturbed(const char* name, double relative_size, double share, const char* summary) {
+Attack Perturbed(const std::string& name, double relative_size, double share, const std::string& summary) {
   return Edited(name, "other model", summary, [=](int) { return PerturbWeights(relative_size, share, kSeed); });
 }
 
 }  // namespace
+
+Attack PerturbedWeights(double relative_size) {
+  return Perturbed(fmt::format("perturbed-weights:{}", relative_size), relative_size, 1,
+                   fmt::format("every weight off by {} of its tensor's root mean square", relative_size));
+}
+
+Attack PerturbedFewWeights(double share) {
+  return Perturbed(fmt::format("perturbed-few-weights:{}", share), 0.5, share,
+                   fmt::format("a share of {} of the weights off by half their size", share));
+}
 
 std::vector<Attack> WeightAttacks() {
   return {

@@ -13,7 +13,7 @@ void AddDeviceOptions(CLI::App& command, DeviceOptions& options) {
   command.add_option("--chunk", options.schedule.chunk, "Most tokens in one pass of a prefill (default: 512)")
       ->check(CLI::Range(1, 65536));
   command.add_option("--threads", options.schedule.threads, "Threads to compute with (default: one a core)")
-      ->check(CLI::Range(1, 4096));
+      ->check(CLI::Range(1, 512));
   command
       .add_option_function<std::string>(
           "--flash-attention", [&](const std::string& name) { options.schedule.flash_attention = FlashAttentionFromName(name); },

@@ -25,6 +25,7 @@ struct RunOptions {
   std::optional<int> trials, verifiers, output_tokens;
   std::vector<std::string> attacks;
   std::optional<std::string> calibration;
+  bool match = false;
   std::string step = "all";
   std::string out;
 };
@@ -84,6 +85,7 @@ int RunRun(const RunOptions& options, Streams& streams) {
   if (options.verifiers) config.verifiers = *options.verifiers;
   if (options.output_tokens) config.output_tokens = *options.output_tokens;
   if (!options.attacks.empty()) config.attacks = options.attacks;
+  config.match |= options.match;
   if (options.calibration) config.calibration = *options.calibration;
   CheckExperimentConfig(config);
   const Step step = StepFromName(options.step);
@@ -114,7 +116,8 @@ int RunList(const ListOptions& options, Streams& streams) {
     if (entry.path().extension() == ".yaml" && ReadYaml(entry.path())["experiment"]) paths.push_back(entry.path());
   }
   if (error || paths.empty()) {
-    throw Error(ErrorKind::kIo, fmt::format("{}: has no configuration of an experiment; name the folder that has", options.folder));
+    throw Error(ErrorKind::kIo,
+                fmt::format("{}: has no configuration of an experiment; name the folder that has", options.folder));
   }
   std::sort(paths.begin(), paths.end());
   Json list = Json::array();
@@ -167,8 +170,10 @@ void AddExperimentCommand(CLI::App& app, Run& run) {
   run_command->add_option("--trials", options->trials, "Inferences in each direction");
   run_command->add_option("--verifiers", options->verifiers, "Verifications of each inference");
   run_command->add_option("--output-tokens", options->output_tokens, "Tokens to generate");
-  run_command->add_option("--attack", options->attacks, "Attacks of the prover, one case each (verillm attack list; none: honest)")
+  run_command
+      ->add_option("--attack", options->attacks, "Attacks of the prover, one case each (verillm attack list; none: honest)")
       ->delimiter(',');
+  run_command->add_flag("--match", options->match, "Verify in the prover's own steps instead of one prefill");
   run_command->add_option("--calibration", options->calibration, "File of a calibration, evaluated as the policy calibrated");
   run_command->add_option("--step", options->step, "infer records only, verify checks what is recorded, all does both")
       ->capture_default_str();

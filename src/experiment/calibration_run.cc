@@ -83,8 +83,8 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
     config.states = StateTypeFromName(states);
     CheckSampling(config.sampling);
     if (config.output_tokens < 1 || config.n_prompts < 0) {
-      throw Error(ErrorKind::kUsage, fmt::format("{} output tokens and {} prompts make no calibration", config.output_tokens,
-                                                 config.n_prompts));
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("{} output tokens and {} prompts make no calibration", config.output_tokens, config.n_prompts));
     }
     if (config.conditions.empty()) throw Error(ErrorKind::kUsage, "there is no condition to run honest provers under");
   } catch (Error& error) {
@@ -112,8 +112,8 @@ std::string PromptsDigest(const CalibrationConfig& config) {
   return Sha256Hex(std::as_bytes(std::span(all)));
 }
 
-HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::path& model,
-                                   const std::atomic<bool>& cancel, const std::function<void(const CalibrationProgress&)>& progress) {
+HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::path& model, const std::atomic<bool>& cancel,
+                       const std::function<void(const CalibrationProgress&)>& progress) {
   const std::vector<std::string> prompts = PromptsOf(config);
   const ModelReference reference = ReferenceTo(model);
   const std::filesystem::path model_folder = std::filesystem::absolute(model).parent_path();
@@ -141,7 +141,8 @@ HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::p
         const ModelIdentity& identity = identities.at(prover);
         Sampling sampling = config.sampling;
         sampling.seed += i;
-        const CapturePlan plan = PlanEvery(std::min(config.layers_every, identity.n_layer), identity.n_layer, true, config.states);
+        const CapturePlan plan =
+            PlanEvery(std::min(config.layers_every, identity.n_layer), identity.n_layer, true, config.states);
         RecordInference(worker, identity,
                         {.prompt = prompts[i],
                          .raw = false,

@@ -17,7 +17,7 @@ namespace verillm {
 
 struct CalibrationConfig {
   std::string model = "smollm2-135m";
-  std::vector<std::string> provers;    // devices; every prover is verified by every verifier
+  std::vector<std::string> provers;  // devices; every prover is verified by every verifier
   std::vector<std::string> verifiers;
   std::map<std::string, std::vector<std::string>> workers;
   std::filesystem::path prompts;  // relative to the configuration file
@@ -47,8 +47,8 @@ struct HonestRuns {
 };
 
 // Runs every prompt on every prover and verifies it on every verifier. Error(kCancelled), and whatever workers report.
-HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::path& model,
-                                   const std::atomic<bool>& cancel, const std::function<void(const CalibrationProgress&)>& progress);
+HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::path& model, const std::atomic<bool>& cancel,
+                       const std::function<void(const CalibrationProgress&)>& progress);
 
 // Error(kUsage) where the runs of a configuration give too few positions for its false-positive rate, saying how many are needed.
 void CheckEnough(const CalibrationConfig& config);

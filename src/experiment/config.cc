@@ -120,6 +120,7 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
     config.expects_acceptance = expected == "accept";
   }
   fields.Read("check_sampling", config.check_sampling);
+  fields.Read("match", config.match);
   std::string calibration;
   fields.Read("calibration", calibration);
   if (!calibration.empty()) config.calibration = path.parent_path() / calibration;

@@ -49,9 +49,10 @@ struct ExperimentConfig {
   Schedule schedule;
   std::vector<std::string> attacks = {std::string(kHonest)};         // names of Attacks(): one case each
   std::vector<std::string> lazy_verifiers = {std::string(kHonest)};  // names of LazyVerifiers(): one case each
-  std::string trap;                // an attack: the prover of the last trial, which a lazy verifier does not see through
+  std::string trap;                        // an attack: the prover of the last trial, which a lazy verifier does not see through
   std::optional<bool> expects_acceptance;  // what the experiment should come to; by default who cheats is rejected
   bool check_sampling = false;
+  bool match = false;  // verify in the prover's own steps
   std::string policy = "paper";
   Thresholds thresholds;
   std::filesystem::path calibration;  // evaluated as the policy "calibrated", too; relative to the configuration file

@@ -73,6 +73,17 @@ Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy) 
           {"per_capture_point", std::move(points)}};
 }
 
+Json ToJson(const std::vector<PartialAudit>& audits) {
+  Json array = Json::array();
+  for (const PartialAudit& audit : audits) {
+    array.push_back({{"depth", audit.depth.Name()},
+                     {"first_outputs", audit.first_outputs},
+                     {"cost", Rounded(audit.cost)},
+                     {"verdict", VerdictName(audit.verdict)}});
+  }
+  return array;
+}
+
 std::vector<CapturePoint> PublishedPoints(const CapturePlan& plan) {
   std::vector<CapturePoint> points;
   for (const CapturePoint point : plan.points) {

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "discrepancy/response_discrepancy.h"
+#include "experiment/partial_audit.h"
 #include "policy/calibration.h"
 #include "policy/policy.h"
 
@@ -18,6 +19,8 @@ Json ToJson(const PairStatistics& statistics);
 Json ToJson(const Thresholds& thresholds);
 // Verdict, reason, accept rate and, per capture point, pooled statistics; not the single pairs.
 Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy);
+
+Json ToJson(const std::vector<PartialAudit>& audits);
 
 // The capture points that the published experiments record: every 8th layer without `final`.
 std::vector<CapturePoint> PublishedPoints(const CapturePlan& plan);

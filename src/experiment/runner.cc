@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "engine/device.h"
+#include "experiment/partial_audit.h"
 #include "experiment/result_json.h"
 #include "policy/calibration.h"
 #include "trace/trace_file.h"
@@ -383,12 +384,18 @@ class Run {
     const double inference_seconds = ReadInferenceRecord(folder).total_seconds();
     progress_state_.phase = phase;
     Tell(0, static_cast<double>(trace.tokens().size()));
-    const Verification verification =
-        VerifyTrace(worker, model, trace, text,
-                    {.plan = PlanFor(model), .schedule = config_.schedule, .check_sampling = config_.check_sampling},
-                    [&](int done, int total) { Tell(done, total); });
+    const Verification verification = VerifyTrace(worker, model, trace, text,
+                                                  {.plan = PlanFor(model),
+                                                   .schedule = config_.match ? trace.header().schedule : config_.schedule,
+                                                   .check_sampling = config_.check_sampling,
+                                                   .in_steps = config_.match},
+                                                  [&](int done, int total) { Tell(done, total); });
     Json json = {{"verifier_id", verifier_id}, {"verification_device", DeviceWithoutWorker(device)}};
     json.update(JudgedJson(verification.discrepancy, verification.seconds, inference_seconds));
+    if (const auto calibrated = policies_.find("calibrated"); calibrated != policies_.end()) {
+      json["partial_audits"] = ToJson(
+          PartialAudits(*calibrated->second.calibration, verification.discrepancy, model.n_layer, trace.header().n_prompt));
+    }
     json["device"] = ToJson(verification.device);
     json["schedule"] = ToJson(verification.schedule);
     json["n_overflow"] = verification.n_overflow;
@@ -405,13 +412,14 @@ class Run {
       if (name == config_.policy) configured = std::move(result);
     }
     const auto calibrated = policies_.find("calibrated");
+    const Calibration* calibration = calibrated == policies_.end() ? nullptr : calibrated->second.calibration.get();
     return {{"statistics", PublishedStatistics(configured, discrepancy)},
             {"overhead",
              {{"inference_time", inference_seconds},
               {"verification_time", seconds},
               {"ratio", NumberOrNull(seconds / inference_seconds)},
               {"percentage", NumberOrNull(100 * seconds / inference_seconds)}}},
-            {"series", ErrorSeries(discrepancy, calibrated == policies_.end() ? nullptr : calibrated->second.calibration.get())},
+            {"series", ErrorSeries(discrepancy, calibration)},
             {"verdict", configured.verdict == Verdict::kAccept ? "PASS" : "FAIL"},
             {"policies", std::move(policies)}};
   }

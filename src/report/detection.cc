@@ -30,14 +30,24 @@ std::vector<double> Flat(const Responses& responses) {
   return values;
 }
 
+// How often one way of looking at a part rejected.
+struct PartCount {
+  std::string depth;
+  int first_outputs = 0;
+  double sum_cost = 0;
+  double n = 0;
+  double n_rejected = 0;
+};
+
 // What is known of one attack.
 struct Collected {
-  Responses element_errors;  // ln, one a position
-  Responses state_scores;    // one a position, where there is a calibration
-  Responses margins;         // the mean of the capped margins, one a response
-  std::map<std::string, double> accept_rates;                     // summed, by policy
+  Responses element_errors;                                            // ln, one a position
+  Responses state_scores;                                              // one a position, where there is a calibration
+  Responses margins;                                                   // the mean of the capped margins, one a response
+  std::map<std::string, double> accept_rates;                          // summed, by policy
   std::map<std::string, std::map<std::string, std::size_t>> verdicts;  // by policy and verdict
-  std::vector<double> decided_after;                              // of rejections by the policy calibrated
+  std::vector<double> decided_after;                                   // of rejections by the policy calibrated
+  std::vector<PartCount> parts;                                        // in the order of the partial audits
   std::size_t n_responses = 0;
 };
 
@@ -60,12 +70,38 @@ void Collect(const Json& verifier, Collected& collected) {
     for (const double margin : margins) sum += std::min(margin, kMarginCap);
     if (!margins.empty()) collected.margins.push_back({sum / static_cast<double>(margins.size())});
   }
+  if (verifier.contains("partial_audits")) {
+    const Json& audits = verifier.at("partial_audits");
+    collected.parts.resize(std::max(collected.parts.size(), audits.size()));
+    for (std::size_t i = 0; i < audits.size(); ++i) {
+      PartCount& part = collected.parts[i];
+      part.depth = audits[i].at("depth").get<std::string>();
+      part.first_outputs = audits[i].at("first_outputs").get<int>();
+      part.sum_cost += audits[i].at("cost").get<double>();
+      part.n += 1;
+      part.n_rejected += audits[i].at("verdict") == "reject";
+    }
+  }
   for (const auto& [name, policy] : verifier.at("policies").items()) {
     collected.accept_rates[name] += policy.at("accept_rate").is_number() ? policy.at("accept_rate").get<double>() : 0;
     const auto verdict = policy.at("verdict").get<std::string>();
     collected.verdicts[name][verdict] += 1;
     if (name == "calibrated" && verdict == "reject") collected.decided_after.push_back(policy.at("decided_after").get<double>());
   }
+}
+
+// Means over stretches of `length` positions; what is left at the end of a response is left out.
+Responses Stretches(const Responses& responses, std::size_t length) {
+  Responses means;
+  for (const auto& response : responses) {
+    means.emplace_back();
+    for (std::size_t i = 0; i + length <= response.size(); i += length) {
+      double sum = 0;
+      for (std::size_t j = i; j < i + length; ++j) sum += response[j];
+      means.back().push_back(sum / static_cast<double>(length));
+    }
+  }
+  return means;
 }
 
 Json AreaJson(const Responses& honest, const Responses& cheating) {
@@ -92,6 +128,44 @@ std::string Share(const Json& verdicts, const char* policy, const char* verdict)
   if (!verdicts.contains(policy)) return "-";
   const Json& entry = verdicts.at(policy);
   return fmt::format("{}/{}", entry.contains(verdict) ? entry.at(verdict).get<int>() : 0, entry.at("n").get<int>());
+}
+
+// Cost against detection of looking at a part: a row an attack, a column a part, and one for a depth drawn at random.
+void PrintPartialAudits(const Json& detection, std::ostream& out) {
+  const Json& columns = detection.at(0).at("partial_audits");
+  if (columns.empty()) return;
+  const int all = columns.at(0).at("first_outputs").get<int>();
+  std::vector<std::string> headers = {"<rejected when looking at"};
+  std::vector<std::string> costs = {"cost, share of a whole prefill"};
+  const auto mean_over_depths = [&](const Json& parts, const char* key) {
+    double sum = 0;
+    double n = 0;
+    for (const Json& part : parts) {
+      if (part.at("first_outputs") != all) continue;
+      sum += part.at(key).get<double>();
+      n += 1;
+    }
+    return FormatPercent(sum / n);
+  };
+  for (const Json& part : columns) {
+    const bool by_depth = part.at("first_outputs") == all;
+    headers.push_back(by_depth ? fmt::format("depth {}", part.at("depth").get<std::string>())
+                               : fmt::format("{} tokens", part.at("first_outputs").get<int>()));
+    costs.push_back(FormatPercent(part.at("cost").get<double>()));
+  }
+  headers.push_back("random depth");
+  costs.push_back(mean_over_depths(columns, "cost"));
+  Table table(headers);
+  table.AddRow(std::move(costs));
+  for (const Json& entry : detection) {
+    std::vector<std::string> cells = {entry.at("attack") == "none" ? "none (honest)" : entry.at("attack").get<std::string>()};
+    for (const Json& part : entry.at("partial_audits")) cells.push_back(FormatPercent(part.at("reject_rate").get<double>()));
+    cells.resize(columns.size() + 1, "-");
+    cells.push_back(mean_over_depths(entry.at("partial_audits"), "reject_rate"));
+    table.AddRow(std::move(cells));
+  }
+  out << "\n";
+  table.Print(out);
 }
 
 }  // namespace
@@ -148,7 +222,8 @@ Json DetectionOf(const std::vector<Json>& trials) {
   for (const std::string& name : names) {
     const Collected& collected = by_attack[name];
     Json accept_rates = Json::object();
-    for (const auto& [policy, sum] : collected.accept_rates) accept_rates[policy] = sum / static_cast<double>(collected.n_responses);
+    for (const auto& [policy, sum] : collected.accept_rates)
+      accept_rates[policy] = sum / static_cast<double>(collected.n_responses);
     Json verdicts = Json::object();
     for (const auto& [policy, counts] : collected.verdicts) {
       const auto rejected = counts.find("reject");
@@ -166,10 +241,22 @@ Json DetectionOf(const std::vector<Json>& trials) {
                   {"mean_margin", NumberOrNull(Mean(Flat(collected.margins)))},
                   {"accept_rate", std::move(accept_rates)},
                   {"verdicts", std::move(verdicts)},
-                  {"positions_needed", decided.empty() ? Json(nullptr)
-                                                       : Json{{"median", decided[decided.size() / 2]}, {"most", decided.back()}}}};
+                  {"positions_needed",
+                   decided.empty() ? Json(nullptr) : Json{{"median", decided[decided.size() / 2]}, {"most", decided.back()}}}};
+    Json parts = Json::array();
+    for (const PartCount& part : collected.parts) {
+      parts.push_back({{"depth", part.depth},
+                       {"first_outputs", part.first_outputs},
+                       {"cost", part.sum_cost / part.n},
+                       {"reject_rate", part.n_rejected / part.n}});
+    }
+    entry["partial_audits"] = std::move(parts);
     if (name != "none" && honest.n_responses > 0) {
       entry["element_error_one_position"] = AreaJson(honest.element_errors, collected.element_errors);
+      for (const std::size_t length : {std::size_t{8}, std::size_t{64}}) {
+        entry[fmt::format("element_error_{}_positions", length)] =
+            AreaJson(Stretches(honest.element_errors, length), Stretches(collected.element_errors, length));
+      }
       entry["state_score_one_position"] = AreaJson(honest.state_scores, collected.state_scores);
       entry["margin_one_response"] = AreaJson(honest.margins, collected.margins);
     }
@@ -192,10 +279,13 @@ void PrintDetection(const Json& detection, std::ostream& out) {
                   FormatPercent(rates.contains("reference") ? Number(rates.at("reference")) : std::nullopt),
                   Share(verdicts, "paper", "reject"), Share(verdicts, "calibrated", "reject"),
                   needed.is_null() ? "-" : fmt::format("{:.0f}", needed.at("median").get<double>()),
-                  honest ? "" : Area(entry.at(entry.at("state_score_one_position").is_null() ? "element_error_one_position" : "state_score_one_position")),
+                  honest ? ""
+                         : Area(entry.at(entry.at("state_score_one_position").is_null() ? "element_error_one_position"
+                                                                                        : "state_score_one_position")),
                   honest ? "" : Area(entry.at("margin_one_response"))});
   }
   table.Print(out);
+  PrintPartialAudits(detection, out);
 }
 
 }  // namespace verillm

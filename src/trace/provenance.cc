@@ -121,6 +121,11 @@ void CheckScheduleRequest(const Schedule& schedule) {
     throw Error(ErrorKind::kUsage, fmt::format("{} positions in chunks of {} on {} threads make no sense", schedule.context,
                                                schedule.chunk, schedule.threads));
   }
+  // ggml's own limit, beyond which it ends the process. A schedule may come from somebody else's trace.
+  constexpr int kMaxThreads = 512;
+  if (schedule.threads > kMaxThreads) {
+    throw Error(ErrorKind::kUsage, fmt::format("{} threads are too many: choose at most {}", schedule.threads, kMaxThreads));
+  }
   constexpr int kMaxSequences = 64;
   if (schedule.sequences < 1 || schedule.sequences > kMaxSequences) {
     throw Error(ErrorKind::kUsage,
