@@ -11,6 +11,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "report/table.h"
 
@@ -52,8 +53,13 @@ std::vector<double> Numbers(const Json& series) {
 void Collect(const Json& verifier, Collected& collected) {
   collected.n_responses += 1;
   const Json& series = verifier.at("series");
-  collected.element_errors.push_back(Numbers(series.at("log_element_error")));
-  if (series.contains("state_score")) collected.state_scores.push_back(Numbers(series.at("state_score")));
+  // Responses without a value (all states identical, or none) have no place on a curve.
+  const auto add = [&](const char* name, Responses& responses) {
+    std::vector<double> values = Numbers(series.at(name));
+    if (!values.empty()) responses.push_back(std::move(values));
+  };
+  add("log_element_error", collected.element_errors);
+  if (series.contains("state_score")) add("state_score", collected.state_scores);
   if (series.contains("margin")) {
     const std::vector<double> margins = Numbers(series.at("margin"));
     double sum = 0;
@@ -168,7 +174,7 @@ Json DetectionOf(const std::vector<Json>& trials) {
                   {"verdicts", std::move(verdicts)},
                   {"positions_needed", decided.empty() ? Json(nullptr)
                                                        : Json{{"median", decided[decided.size() / 2]}, {"most", decided.back()}}}};
-    if (name != "none" && honest.n_responses > 0) {
+    if (name != "none") {
       entry["element_error_one_position"] = AreaJson(honest.element_errors, collected.element_errors);
       entry["state_score_one_position"] = AreaJson(honest.state_scores, collected.state_scores);
       entry["margin_one_response"] = AreaJson(honest.margins, collected.margins);
