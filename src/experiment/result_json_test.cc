@@ -153,6 +153,7 @@ TEST(ToJson, PolicyResultHasPoolsByCapturePoint) {
   EXPECT_EQ(json.at("policy"), "paper");
   EXPECT_EQ(json.at("verdict"), "reject");
   EXPECT_EQ(json.at("reason"), "because");
+  EXPECT_TRUE(json.at("decided_after").is_null());
   EXPECT_EQ(json.at("accept_rate"), 0.5);
   const Json& points = json.at("per_capture_point");
   EXPECT_THAT(Keys(points), ElementsAre("0", "8", "final"));
@@ -162,6 +163,12 @@ TEST(ToJson, PolicyResultHasPoolsByCapturePoint) {
   EXPECT_EQ(points.at("8").at("median_relative_error"), 0.4);
   EXPECT_TRUE(points.at("8").at("pool_failure").is_null());
   EXPECT_EQ(points.at("final").at("pool_failure"), "Pm");
+}
+
+TEST(ToJson, PolicyResultSaysAfterHowManyPositionsItWasDecided) {
+  PolicyResult result = HandMadeResult();
+  result.decided_after = 7;
+  EXPECT_EQ(ToJson(result, HandMadeResponse()).at("decided_after"), 7);
 }
 
 TEST(ToJson, StatisticsAreShares) {
@@ -195,24 +202,69 @@ TEST(AcceptRateAt, IsTheShareOfThePairsOfThesePoints) {
 TEST(ErrorSeries, IsMeanAndSlopeOfTheLogarithmAtEachPosition) {
   ResponseDiscrepancy response;
   response.positions = {5, 6, 7, 8};
-  const auto add = [&](int position, CapturePoint point, double error) {
+  const auto add = [&](int position, CapturePoint point, double relative, double element) {
     response.pairs.push_back(
-        {.point = point, .position = position, .statistics = PairWithRelativeError(error), .element_error = std::nullopt});
+        {.point = point, .position = position, .statistics = PairWithRelativeError(relative), .element_error = element});
   };
   // ln: 1, 2, 6 at layers 8, 16, 24 and 7 at final. Mean (1 + 2 + 6 + 7) / 4; slope of the three: (-8 * 1 + 8 * 6) / (2 * 64).
-  add(5, CapturePoint::Layer(0), std::exp(-100));
-  add(5, CapturePoint::Layer(8), std::exp(1));
-  add(5, CapturePoint::Layer(16), std::exp(2));
-  add(5, CapturePoint::Layer(24), std::exp(6));
-  add(5, CapturePoint::Final(), std::exp(7));
+  // ln of the element errors: -1, -2, -3, -6.
+  add(5, CapturePoint::Layer(0), std::exp(-100), std::exp(-100));
+  add(5, CapturePoint::Layer(8), std::exp(1), std::exp(-1));
+  add(5, CapturePoint::Layer(16), std::exp(2), std::exp(-2));
+  add(5, CapturePoint::Layer(24), std::exp(6), std::exp(-3));
+  add(5, CapturePoint::Final(), std::exp(7), std::exp(-6));
   // Identical states have no logarithm; one layer has no slope.
-  add(6, CapturePoint::Layer(8), 0);
-  add(6, CapturePoint::Layer(16), std::exp(-3));
-  add(6, CapturePoint::Final(), std::exp(-5));
-  add(7, CapturePoint::Layer(0), std::exp(1));
-  add(7, CapturePoint::Layer(8), 0);
+  add(6, CapturePoint::Layer(8), 0, 0);
+  add(6, CapturePoint::Layer(16), std::exp(-3), std::exp(-4));
+  add(6, CapturePoint::Final(), std::exp(-5), std::exp(-7));
+  add(7, CapturePoint::Layer(0), std::exp(1), std::exp(1));
+  add(7, CapturePoint::Layer(8), 0, 0);
   const Json series = ErrorSeries(response);
-  EXPECT_EQ(series.dump(), R"({"log_relative_error":[4.0,-4.0,null,null],"depth_slope":[0.3125,null,null,null]})");
+  EXPECT_EQ(series.dump(), R"({"log_relative_error":[4.0,-4.0,null,null],"log_element_error":[-3.0,-5.5,null,null],)"
+                           R"("depth_slope":[0.3125,null,null,null]})");
+}
+
+// ln 1e-9 = -20.7233; where no element is finite the error counts as 1.
+TEST(ErrorSeries, ElementErrorsAreBounded) {
+  ResponseDiscrepancy response;
+  response.positions = {5, 6};
+  response.pairs = {
+      {.point = CapturePoint::Final(), .position = 5, .statistics = PairWithRelativeError(1e-12), .element_error = 1e-12},
+      {.point = CapturePoint::Final(), .position = 6, .statistics = PairWithRelativeError(1), .element_error = std::nullopt}};
+  EXPECT_EQ(ErrorSeries(response).at("log_element_error").dump(), "[-20.7233,0.0]");
+}
+
+TEST(ErrorSeries, HasMarginsWhereSamplingWasChecked) {
+  ResponseDiscrepancy response;
+  response.positions = {5, 6, 7};
+  EXPECT_FALSE(ErrorSeries(response).contains("margin"));
+  response.margins = {0, 0.12345678, std::numeric_limits<double>::infinity()};
+  EXPECT_EQ(ErrorSeries(response).at("margin").dump(), "[0.0,0.123457,null]");
+}
+
+// At layer 8 ln relative error is -5 +/- 0.5 and has its threshold at 2 deviations and its extreme at 6; the others do not count.
+TEST(ErrorSeries, HasStateScoresWithACalibration) {
+  Calibration calibration;
+  calibration.points[CapturePoint::Layer(8)] = {
+      .element_mean = 0, .element_deviation = 1, .relative_mean = -5, .relative_deviation = 0.5, .scale_deviation = 1};
+  calibration.limits = {{{100, 101}, {100, 101}, {2, 6}, {100, 101}, {0, 0}}};
+  ResponseDiscrepancy response;
+  response.plan.points = {CapturePoint::Layer(0), CapturePoint::Layer(8)};
+  response.positions = {5, 6, 7};
+  for (const int position : response.positions) {
+    // 2 and 6 deviations; position 7 is missing.
+    if (position == 7) continue;
+    response.pairs.push_back({.point = CapturePoint::Layer(8),
+                              .position = position,
+                              .statistics = PairWithRelativeError(std::exp(position == 5 ? -4 : -2)),
+                              .element_error = 0.01});
+  }
+  const Json series = ErrorSeries(response, &calibration);
+  ASSERT_EQ(series.at("state_score").size(), 3u);
+  EXPECT_NEAR(series.at("state_score")[0].get<double>(), 0, 1e-9);
+  EXPECT_NEAR(series.at("state_score")[1].get<double>(), 1, 1e-9);
+  EXPECT_TRUE(series.at("state_score")[2].is_null());
+  EXPECT_FALSE(ErrorSeries(response).contains("state_score"));
 }
 
 TEST(MedianRelativeError, IsTheLowerMedianOfItsCapturePoint) {

@@ -66,6 +66,10 @@ CalibratedResult JudgeStates(const Calibration& calibration, const ResponseDiscr
     }
     if (accepted_after == 0 && test.Accepts()) accepted_after = i + 1;
   }
+  if (std::all_of(response.plan.points.begin(), response.plan.points.end(),
+                  [](CapturePoint point) { return point == CapturePoint::Layer(0); })) {
+    return {Verdict::kInconclusive, "only embeddings were compared, which anybody has who knows the tokens", scores.size()};
+  }
   if (accepted_after > 0) {
     return {Verdict::kAccept,
             fmt::format("the states of {} of {} positions exceed the honest thresholds", n_exceeding, scores.size()),

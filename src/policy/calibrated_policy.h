@@ -18,9 +18,9 @@ struct CalibratedResult {
 };
 
 // Rejects where the response has failures, where embeddings differ more than honest ones, where a score is extreme, or when the
-// evidence against an honest run suffices. Accepts when there is enough evidence for honest states and, where sampling was
-// checked, for honest sampling, and no rejection anywhere in the response. Half of the allowed false positives goes to states,
-// half to sampling. Error(kUsage) as of ScorePositions.
+// evidence against an honest run suffices. Accepts when there is enough evidence for honest states (embeddings alone are none)
+// and, where sampling was checked, for honest sampling, and no rejection anywhere in the response. Half of the allowed false
+// positives goes to states, half to sampling. Error(kUsage) as of ScorePositions.
 CalibratedResult JudgeCalibrated(const Calibration& calibration, const ResponseDiscrepancy& response);
 
 // Why a single pair is not accepted: its element error is beyond what decides alone in a layer. Empty where it is accepted.

@@ -209,7 +209,7 @@ Calibration Calibrate(const ModelIdentity& model, StateType states, double false
                   fmt::format("{} to {}: {} honest positions are too few for a false-positive rate of {}: {} are needed, {} "
                               "responses of this length",
                               pair.prover, pair.verifier, pair.n_positions, false_positive_rate, needed,
-                              (needed * pair.n_responses + pair.n_positions - 1) / pair.n_positions));
+                              (needed * pair.n_responses + pair.n_positions - 1) / std::max<std::size_t>(pair.n_positions, 1)));
     }
     calibration.pairs.push_back(pair);
   }
@@ -304,6 +304,10 @@ Calibration CalibrationFromJson(const Json& json) {
   if (!is_rate(calibration.false_positive_rate) || !(calibration.exceedance_rate > 0 && calibration.exceedance_rate < 0.05)) {
     throw Error(ErrorKind::kInput, fmt::format("calibration: rates of {} and {} make no sense", calibration.false_positive_rate,
                                                calibration.exceedance_rate));
+  }
+  if (!(calibration.embedding_error >= 0)) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("calibration: an embedding_error of {} makes no sense", calibration.embedding_error));
   }
   if (!pairs.is_array() || !points.is_object() || points.empty() || !limits.is_object()) {
     throw Error(ErrorKind::kInput, "calibration: pairs, points or limits are not what belongs there");

@@ -190,22 +190,27 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
     grounds.push_back(RejectedPairs(result, response));
   if (policy.unit == Unit::kPools && result.pools_accepted() == false) grounds.push_back(RejectedPools(result.points));
 
+  std::optional<SamplingResult> sampling;
   if (response.margins) {
-    const SamplingResult sampling = JudgeSampling(*response.margins, kUncalibratedSampling, kSamplingFalsePositives);
-    if (sampling.verdict == Verdict::kReject) grounds.push_back(sampling.reason);
+    sampling = JudgeSampling(*response.margins, kUncalibratedSampling, kSamplingFalsePositives);
+    if (sampling->verdict == Verdict::kReject) grounds.push_back(sampling->reason);
   }
 
   if (!grounds.empty()) {
     result.verdict = Verdict::kReject;
     result.reason = fmt::format("{}", fmt::join(grounds, "; "));
-  } else if (result.total_count == 0 && !response.margins) {
+  } else if (result.total_count == 0 && !sampling) {
     result.verdict = Verdict::kInconclusive;
     result.reason = fmt::format("nothing was to be compared: {} capture points, {} positions", response.plan.points.size(),
                                 response.positions.size());
   } else {
-    result.verdict = Verdict::kAccept;
+    // Too few tokens to tell how they were chosen leave the verdict to the states, where there are any.
+    result.verdict = result.total_count > 0 ? Verdict::kAccept : sampling->verdict;
     if (result.total_count > 0) result.reason = policy.unit == Unit::kPairs ? AcceptedPairs(result) : AcceptedPools(result);
-    if (response.margins) result.reason += fmt::format("{}tokens chosen as asked", result.reason.empty() ? "" : "; ");
+    if (sampling) {
+      result.reason += fmt::format("{}{}", result.reason.empty() ? "" : "; ",
+                                   sampling->verdict == Verdict::kAccept ? "tokens chosen as asked" : sampling->reason);
+    }
   }
   return result;
 }

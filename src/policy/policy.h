@@ -89,8 +89,9 @@ struct PolicyResult {
 };
 
 // Reject where the response has failures, or where what the policy's unit asks is not met: more than thresholds.accept_rate of
-// the expected pairs accepted, or every pool accepted. Inconclusive where nothing was to be compared; accept otherwise. Both
-// units are evaluated and in the result, whichever decides. The policy "calibrated" decides by positions instead; a pair counts
+// the expected pairs accepted, or every pool accepted, or where the tokens were not chosen as asked. Inconclusive where nothing
+// was to be compared, or only the choice of too few tokens; accept otherwise. Both units are evaluated and in the result,
+// whichever decides. The policy "calibrated" decides by positions instead; a pair counts
 // as accepted where its element error is below what decides alone in a layer.
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response);
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "base/error.h"
 #include "policy/rules.h"
@@ -271,6 +272,41 @@ TEST(Evaluate, RejectsAnEmptyResponseThatHasFailures) {
   const PolicyResult result = Evaluate(MakePolicy("paper", {}), response);
   EXPECT_EQ(result.verdict, Verdict::kReject);
   EXPECT_EQ(result.reason, "the text is not what the tokens decode to");
+}
+
+// 49 tokens tell that they were chosen as asked, three in a row that they were not (sampling_check_test.cc).
+TEST(Evaluate, RejectsTokensThatWereNotChosenAsAsked) {
+  ResponseDiscrepancy response = IdenticalResponse(2, 60);
+  response.margins = std::vector<double>(60, 0.0);
+  const PolicyResult accepted = Evaluate(MakePolicy("paper", {}), response);
+  EXPECT_EQ(accepted.verdict, Verdict::kAccept);
+  EXPECT_EQ(accepted.reason, "120 of 120 pairs accepted (1 > 0.9); tokens chosen as asked");
+
+  response.margins->at(7) = 3;
+  const PolicyResult rejected = Evaluate(MakePolicy("paper", {}), response);
+  EXPECT_EQ(rejected.verdict, Verdict::kReject);
+  EXPECT_THAT(rejected.reason, HasSubstr("output token 7 was not chosen as asked"));
+}
+
+TEST(Evaluate, LeavesTheVerdictToTheStatesWhereTokensAreTooFew) {
+  ResponseDiscrepancy response = IdenticalResponse(2, 10);
+  response.margins = std::vector<double>(10, 0.0);
+  const PolicyResult result = Evaluate(MakePolicy("paper", {}), response);
+  EXPECT_EQ(result.verdict, Verdict::kAccept);
+  EXPECT_THAT(result.reason, HasSubstr("20 of 20 pairs accepted (1 > 0.9); 10 output tokens are too few to tell"));
+}
+
+TEST(Evaluate, JudgesSamplingAloneWhereNoStatesAreCompared) {
+  ResponseDiscrepancy response = IdenticalResponse(0, 49);
+  response.margins = std::vector<double>(49, 0.0);
+  EXPECT_EQ(Evaluate(MakePolicy("paper", {}), response).verdict, Verdict::kAccept);
+  EXPECT_EQ(Evaluate(MakePolicy("paper", {}), response).reason, "tokens chosen as asked");
+
+  response.positions.pop_back();
+  response.margins->pop_back();
+  const PolicyResult result = Evaluate(MakePolicy("paper", {}), response);
+  EXPECT_EQ(result.verdict, Verdict::kInconclusive);
+  EXPECT_THAT(result.reason, HasSubstr("48 output tokens are too few to tell whether they were chosen as asked"));
 }
 
 TEST(ShowBeside, ShowsOnWhichSideOfTheThresholdAValueIs) {

@@ -12,7 +12,8 @@ namespace verillm {
 
 class SequentialDecision {
  public:
-  // honest_rate = p0 and dishonest_rate = p1, 0 < p0 < p1 < 1; alpha bounds false rejections, beta false acceptances.
+  // honest_rate = p0 and dishonest_rate = p1, 0 < p0 < p1 < 1 and p0 < 0.05, the least rate bet on: else runs that exceed less
+  // often than p0 would look dishonest. alpha bounds false rejections, beta false acceptances.
   SequentialDecision(double honest_rate, double dishonest_rate, double alpha, double beta);
 
   void Add(bool exceeds);

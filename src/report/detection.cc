@@ -11,6 +11,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 
 #include "report/table.h"
 
@@ -62,8 +63,13 @@ std::vector<double> Numbers(const Json& series) {
 void Collect(const Json& verifier, Collected& collected) {
   collected.n_responses += 1;
   const Json& series = verifier.at("series");
-  collected.element_errors.push_back(Numbers(series.at("log_element_error")));
-  if (series.contains("state_score")) collected.state_scores.push_back(Numbers(series.at("state_score")));
+  // Responses without a value (all states identical, or none) have no place on a curve.
+  const auto add = [&](const char* name, Responses& responses) {
+    std::vector<double> values = Numbers(series.at(name));
+    if (!values.empty()) responses.push_back(std::move(values));
+  };
+  add("log_element_error", collected.element_errors);
+  if (series.contains("state_score")) add("state_score", collected.state_scores);
   if (series.contains("margin")) {
     const std::vector<double> margins = Numbers(series.at("margin"));
     double sum = 0;
@@ -104,7 +110,10 @@ Responses Stretches(const Responses& responses, std::size_t length) {
   return means;
 }
 
-Json AreaJson(const Responses& honest, const Responses& cheating) {
+Json AreaJson(Responses honest, Responses cheating) {
+  const auto is_empty = [](const std::vector<double>& response) { return response.empty(); };
+  std::erase_if(honest, is_empty);
+  std::erase_if(cheating, is_empty);
   if (honest.empty() || cheating.empty()) return nullptr;
   const Interval interval = AreaInterval(honest, cheating);
   return {{"auc", NumberOrNull(AreaUnderCurve(Flat(honest), Flat(cheating)))},
@@ -251,7 +260,7 @@ Json DetectionOf(const std::vector<Json>& trials) {
                        {"reject_rate", part.n_rejected / part.n}});
     }
     entry["partial_audits"] = std::move(parts);
-    if (name != "none" && honest.n_responses > 0) {
+    if (name != "none") {
       entry["element_error_one_position"] = AreaJson(honest.element_errors, collected.element_errors);
       for (const std::size_t length : {std::size_t{8}, std::size_t{64}}) {
         entry[fmt::format("element_error_{}_positions", length)] =

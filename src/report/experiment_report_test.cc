@@ -16,6 +16,7 @@ using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::StartsWith;
 
 // By hand: standard error sqrt(2.5 / 5), t = 4.242641 with 4 degrees of freedom, whose 97.5 % quantile is 2.776445.
@@ -111,42 +112,83 @@ Json Blocks(const std::vector<double>& means) {
   return series;
 }
 
-// One direction with one trial and one verifier, as far as the report reads it.
-void WriteDirection(const TestFolder& folder, int scenario, const std::string& from, const std::string& to,
-                    const std::vector<double>& cross, const std::vector<double>& baseline, const std::vector<double>& slopes) {
+// One case with one trial and one verifier, as far as the report reads it.
+struct CaseFiles {
+  int scenario = 1;
+  std::string from;
+  std::string to;
+  std::vector<double> cross;                  // ln relative error, a block each
+  std::vector<double> baseline = {};          // of an honest case
+  std::vector<double> slopes = {0.1};         // of depth
+  std::vector<double> element_errors = {-4};  // ln, a block each
+  std::string attack = "none";
+  std::string lazy_verifier = "none";
+  double pass_rate = 1.0;
+  Json first_as_expected = 1;
+};
+
+void WriteCase(const TestFolder& folder, const CaseFiles& which) {
+  const bool honest = which.attack == "none" && which.lazy_verifier == "none";
   const Json point = {
       {"Pe", 0.025},       {"Pm", nullptr},   {"Pw", 0.9}, {"mean_signed_error", -0.00012345}, {"median_relative_error", 0.004},
       {"accept_count", 7}, {"total_count", 8}};
+  const char* const verdict = which.pass_rate > 0 ? "accept" : "reject";
   const auto verification = [&](const std::vector<double>& errors) {
     return Json{{"statistics", {{"summary", {{"accept_rate", 0.996}}}}},
                 {"overhead", {{"verification_time", 2.5}}},
-                {"policies", {{"paper", {{"per_capture_point", {{"0", point}, {"final", point}}}}}}},
-                {"series", {{"log_relative_error", Blocks(errors)}, {"depth_slope", Blocks(slopes)}}}};
+                {"policies",
+                 {{"paper",
+                   {{"verdict", verdict},
+                    {"decided_after", nullptr},
+                    {"accept_rate", 0.95},
+                    {"per_capture_point", {{"0", point}, {"final", point}}}}},
+                  {"reference", {{"verdict", verdict}, {"decided_after", nullptr}, {"accept_rate", 0.9979}}}}},
+                {"series",
+                 {{"log_relative_error", Blocks(errors)},
+                  {"log_element_error", Blocks(which.element_errors)},
+                  {"depth_slope", Blocks(which.slopes)}}}};
   };
   const Json trial = {
+      {"attack", which.attack},
+      {"lazy_verifier", which.lazy_verifier},
       {"inference",
        {{"prompt_length", 300}, {"generated_length", 1000}, {"timing", {{"tokens_per_second", 8.0}, {"total_time", 125.0}}}}},
-      {"verifiers", {verification(cross)}},
-      {"baseline", verification(baseline)},
-      {"context", {{"model", {{"n_layer", 30}}}, {"prover", {{"device", {{"name", from}}}}}}}};
+      {"verifiers", {verification(which.cross)}},
+      {"baseline", honest ? verification(which.baseline) : Json(nullptr)},
+      {"context", {{"model", {{"n_layer", 30}}}, {"prover", {{"device", {{"name", which.from}}}}}}}};
+  const double as_expected_rate = honest ? which.pass_rate : 1 - which.pass_rate;
   const Json summary = {{"experiment", "exp2"},
-                        {"scenario", scenario},
+                        {"scenario", which.scenario},
                         {"model", "m"},
-                        {"inference_device", from},
-                        {"verification_device", to},
+                        {"title", "devices compared"},
+                        {"attack", which.attack},
+                        {"lazy_verifier", which.lazy_verifier},
+                        {"expected_result", honest ? "ACCEPT" : "REJECT"},
+                        {"inference_device", which.from},
+                        {"verification_device", which.to},
                         {"num_trials", 1},
                         {"num_verifiers_per_trial", 1},
                         {"trials", {trial}},
                         {"aggregate",
                          {{"avg_accept_rate", 0.95},
                           {"avg_overhead_percentage", 2.0},
-                          {"pass_rate", 1.0},
+                          {"pass_rate", which.pass_rate},
+                          {"as_expected_rate", as_expected_rate},
+                          {"first_as_expected", which.first_as_expected},
                           {"avg_accept_rate_without_embeddings", 0.94},
                           {"avg_accept_rate_published_plan", nullptr},
                           {"avg_accept_rate_by_policy", {{"paper", 0.95}, {"reference", 0.9979}}}}},
                         {"context", {{"settings", {{"policy", "paper"}, {"thresholds", {{"accept_rate", 0.9}}}}}}}};
-  WriteFile(folder / ("m_" + from + "_to_" + to + "_trial1.json"), trial.dump());
-  WriteFile(folder / ("m_" + from + "_to_" + to + "_summary.json"), summary.dump());
+  std::string label = which.from + "_to_" + which.to;
+  if (which.attack != "none") label = which.attack + "_" + which.from + "_to_fp_" + which.to;
+  if (which.lazy_verifier != "none") label = "fp_" + which.from + "_to_" + which.lazy_verifier + "_" + which.to;
+  WriteFile(folder / ("m_" + label + "_trial1.json"), trial.dump());
+  WriteFile(folder / ("m_" + label + "_summary.json"), summary.dump());
+}
+
+void WriteDirection(const TestFolder& folder, int scenario, const std::string& from, const std::string& to,
+                    const std::vector<double>& cross, const std::vector<double>& baseline, const std::vector<double>& slopes) {
+  WriteCase(folder, {.scenario = scenario, .from = from, .to = to, .cross = cross, .baseline = baseline, .slopes = slopes});
 }
 
 void WriteBothDirections(const TestFolder& folder) {
@@ -222,27 +264,109 @@ TEST(ExperimentReport, TooShortASeriesHasNoTest) {
               HasSubstr("  a to b: factor 20.086 (95 %: - to -; p -; 1 blocks of 50 positions): no difference shown\n"));
 }
 
+// The honest case of a to b, a prover with quantised weights, and a verifier that computes nothing.
+void WriteCheats(const TestFolder& folder) {
+  WriteDirection(folder, 1, "a", "b", {-2, -3, -4}, {-5, -5, -5}, {0.10, 0.11, 0.12});
+  WriteCase(folder, {.from = "a",
+                     .to = "b",
+                     .cross = {-1},
+                     .element_errors = {-2},
+                     .attack = "weights-q8_0",
+                     .pass_rate = 0,
+                     .first_as_expected = 1});
+  WriteCase(folder, {.from = "a",
+                     .to = "b",
+                     .cross = {-1},
+                     .element_errors = {0},
+                     .lazy_verifier = "says-yes",
+                     .pass_rate = 0,
+                     .first_as_expected = 4});
+}
+
+TEST(ExperimentReport, CasesWithCheatsAnswerNoQuestions) {
+  const TestFolder folder;
+  WriteCheats(folder);
+  const Json report = ExperimentReport(folder.path());
+  ASSERT_EQ(report.at("directions").size(), 3u);
+  int n_baselines = 0;
+  for (const Json& which : report.at("directions")) {
+    const bool honest = which.at("attack") == "none" && which.at("lazy_verifier") == "none";
+    EXPECT_EQ(which.at("baseline_accept_rate"), honest ? Json(0.996) : Json(nullptr));
+    EXPECT_EQ(which.at("expected_result"), honest ? "ACCEPT" : "REJECT");
+    EXPECT_EQ(which.at("title"), "devices compared");
+    n_baselines += honest;
+  }
+  EXPECT_EQ(n_baselines, 1);
+  EXPECT_EQ(report.at("questions").size(), 2u);
+  for (const Json& question : report.at("questions")) EXPECT_EQ(question.at("direction"), "a to b");
+}
+
+TEST(ExperimentReport, DetectionIsOfProversThatCheat) {
+  const TestFolder folder;
+  WriteCheats(folder);
+  const Json detection = ExperimentReport(folder.path()).at("detection");
+  ASSERT_EQ(detection.size(), 2u);
+  EXPECT_EQ(detection[0].at("attack"), "none");
+  EXPECT_EQ(detection[0].at("n_responses"), 1);
+  EXPECT_EQ(detection[1].at("attack"), "weights-q8_0");
+  EXPECT_EQ(detection[1].at("mean_log_element_error"), -2);
+  EXPECT_EQ(detection[1].at("element_error_one_position").at("auc"), 1);
+}
+
+TEST(ExperimentReport, HonestCasesAloneHaveNoDetection) {
+  const TestFolder folder;
+  WriteBothDirections(folder);
+  EXPECT_EQ(ExperimentReport(folder.path()).at("detection"), Json::array());
+}
+
+TEST(PrintExperimentReport, HoldsEachCaseAgainstWhatWasExpected) {
+  const TestFolder folder;
+  WriteCheats(folder);
+  std::ostringstream out;
+  PrintExperimentReport(ExperimentReport(folder.path()), out);
+  EXPECT_THAT(out.str(), StartsWith("exp2: devices compared\n\n"
+                                    "prover  verifier  cheat         policy  accept rate    passed  expected  as expected\n"
+                                    "a       b         none          paper       95.00 %  100.00 %  accept       100.00 %\n"
+                                    "a       b         says-yes      paper       95.00 %    0.00 %  reject      in task 4\n"
+                                    "a       b         weights-q8_0  paper       95.00 %    0.00 %  reject       100.00 %\n"
+                                    "\n"
+                                    "attack "));
+  EXPECT_THAT(out.str(), HasSubstr("\nweights-q8_0  "));
+  // The comparison of devices is of the honest case alone.
+  EXPECT_THAT(out.str(), HasSubstr("\n\n                              a to b\nscenario                           1\n"));
+}
+
+TEST(PrintExperimentReport, SaysWhereALazyVerifierIsNeverCaught) {
+  const TestFolder folder;
+  WriteCase(folder, {.from = "a", .to = "b", .cross = {-1}, .lazy_verifier = "says-yes", .first_as_expected = nullptr});
+  std::ostringstream out;
+  PrintExperimentReport(ExperimentReport(folder.path()), out);
+  EXPECT_THAT(out.str(), HasSubstr("a       b         says-yes  paper       95.00 %  100.00 %  reject          never\n"));
+  EXPECT_THAT(out.str(), Not(HasSubstr("scenario")));  // no honest case
+  EXPECT_THAT(out.str(), Not(HasSubstr("AUC")));       // and nobody who cheats as a prover
+}
+
 TEST(PrintExperimentReport, ShowsDirectionsSideBySide) {
   const TestFolder folder;
   WriteBothDirections(folder);
   std::ostringstream out;
   PrintExperimentReport(ExperimentReport(folder.path()), out);
-  EXPECT_THAT(out.str(), StartsWith("                              a to b      b to a\n"
-                                    "scenario                           1           2\n"
-                                    "model                              m           m\n"
-                                    "trials x verifiers             1 x 1       1 x 1\n"
-                                    "prompt + output tokens    300 + 1000  300 + 1000\n"
-                                    "accept rate (paper)          95.00 %     95.00 %\n"
-                                    "  without the embeddings     94.00 %     94.00 %\n"
-                                    "  published plan alone             -           -\n"
-                                    "  same device                99.60 %     99.60 %\n"
-                                    "accept rate (reference)      99.79 %     99.79 %\n"
-                                    "criterion                  > 90.00 %   > 90.00 %\n"
-                                    "trials passed               100.00 %    100.00 %\n"
-                                    "tokens per second                8.0         8.0\n"
-                                    "inference                 2 min 05 s  2 min 05 s\n"
-                                    "verification                  2.50 s      2.50 s\n"
-                                    "overhead of one verifier      2.00 %      2.00 %\n\n"));
+  EXPECT_THAT(out.str(), HasSubstr("\n\n                              a to b      b to a\n"
+                                   "scenario                           1           2\n"
+                                   "model                              m           m\n"
+                                   "trials x verifiers             1 x 1       1 x 1\n"
+                                   "prompt + output tokens    300 + 1000  300 + 1000\n"
+                                   "accept rate (paper)          95.00 %     95.00 %\n"
+                                   "  without the embeddings     94.00 %     94.00 %\n"
+                                   "  published plan alone             -           -\n"
+                                   "  same device                99.60 %     99.60 %\n"
+                                   "accept rate (reference)      99.79 %     99.79 %\n"
+                                   "criterion                  > 90.00 %   > 90.00 %\n"
+                                   "trials passed               100.00 %    100.00 %\n"
+                                   "tokens per second                8.0         8.0\n"
+                                   "inference                 2 min 05 s  2 min 05 s\n"
+                                   "verification                  2.50 s      2.50 s\n"
+                                   "overhead of one verifier      2.00 %      2.00 %\n\n"));
 }
 
 TEST(PrintExperimentReport, ShowsTheCapturePointsOfEachDirection) {
