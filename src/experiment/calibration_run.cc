@@ -83,8 +83,16 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
     config.states = StateTypeFromName(states);
     CheckSampling(config.sampling);
     if (config.output_tokens < 1 || config.n_prompts < 0) {
-      throw Error(ErrorKind::kUsage, fmt::format("{} output tokens and {} prompts make no calibration", config.output_tokens,
-                                                 config.n_prompts));
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("{} output tokens and {} prompts make no calibration", config.output_tokens, config.n_prompts));
+    }
+    if (config.layers_every < 1) {
+      throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
+    }
+    if (!(config.false_positive_rate > 0 && config.false_positive_rate < 1)) {
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("a false-positive rate of {} makes no sense: choose between 0 and 1, such as 1e-4",
+                              config.false_positive_rate));
     }
     if (config.conditions.empty()) throw Error(ErrorKind::kUsage, "there is no condition to run honest provers under");
   } catch (Error& error) {
@@ -112,8 +120,8 @@ std::string PromptsDigest(const CalibrationConfig& config) {
   return Sha256Hex(std::as_bytes(std::span(all)));
 }
 
-HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::path& model,
-                                   const std::atomic<bool>& cancel, const std::function<void(const CalibrationProgress&)>& progress) {
+HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::path& model, const std::atomic<bool>& cancel,
+                       const std::function<void(const CalibrationProgress&)>& progress) {
   const std::vector<std::string> prompts = PromptsOf(config);
   const ModelReference reference = ReferenceTo(model);
   const std::filesystem::path model_folder = std::filesystem::absolute(model).parent_path();
@@ -141,7 +149,8 @@ HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::p
         const ModelIdentity& identity = identities.at(prover);
         Sampling sampling = config.sampling;
         sampling.seed += i;
-        const CapturePlan plan = PlanEvery(std::min(config.layers_every, identity.n_layer), identity.n_layer, true, config.states);
+        const CapturePlan plan =
+            PlanEvery(std::min(config.layers_every, identity.n_layer), identity.n_layer, true, config.states);
         RecordInference(worker, identity,
                         {.prompt = prompts[i],
                          .raw = false,
