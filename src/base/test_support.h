@@ -1,4 +1,5 @@
-// For the tests of every module: expecting an Error, and a folder that is gone when the test is over.
+// For the tests of every module: expecting an Error, a folder that is gone when the test is over, and environment variables that
+// are then as before.
 #ifndef VERILLM_BASE_TEST_SUPPORT_H_
 #define VERILLM_BASE_TEST_SUPPORT_H_
 
@@ -9,6 +10,8 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,6 +61,30 @@ class TestFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+// Sets environment variables (no value: unsets them) until the test is over.
+class Environment {
+ public:
+  explicit Environment(const std::map<std::string, std::optional<std::string>>& variables) {
+    for (const auto& [name, value] : variables) {
+      const char* const before = ::getenv(name.c_str());
+      before_[name] = before == nullptr ? std::nullopt : std::optional<std::string>(before);
+      Set(name, value);
+    }
+  }
+  ~Environment() {
+    for (const auto& [name, value] : before_) Set(name, value);
+  }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  static void Set(const std::string& name, const std::optional<std::string>& value) {
+    value ? ::setenv(name.c_str(), value->c_str(), 1) : ::unsetenv(name.c_str());
+  }
+
+  std::map<std::string, std::optional<std::string>> before_;
 };
 
 }  // namespace verillm

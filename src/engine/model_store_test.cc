@@ -2,12 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 
@@ -25,30 +23,6 @@ using testing::HasSubstr;
 // SHA-256 of "model one" and "model two".
 constexpr const char* kDigestOfOne = "726ca901a6141e040fee289c8cd48eedf8bd515dc06bed8e691637fb39261514";
 constexpr const char* kDigestOfTwo = "a594df43dbfa60e031497cb1cff09d65f29289ee7af4c6e896a82d064f30f8cd";
-
-// Sets environment variables (no value: unsets them) until the test is over.
-class Environment {
- public:
-  explicit Environment(const std::map<std::string, std::optional<std::string>>& variables) {
-    for (const auto& [name, value] : variables) {
-      const char* const before = ::getenv(name.c_str());
-      before_[name] = before == nullptr ? std::nullopt : std::optional<std::string>(before);
-      Set(name, value);
-    }
-  }
-  ~Environment() {
-    for (const auto& [name, value] : before_) Set(name, value);
-  }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  static void Set(const std::string& name, const std::optional<std::string>& value) {
-    value ? ::setenv(name.c_str(), value->c_str(), 1) : ::unsetenv(name.c_str());
-  }
-
-  std::map<std::string, std::optional<std::string>> before_;
-};
 
 // A cache of its own for a test.
 struct TestCache {

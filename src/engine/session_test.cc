@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <map>
@@ -57,11 +58,10 @@ Row RmsNorm(const TinyModel::Matrix& weight, const Row& x) {
 }
 
 // Turns neighbouring elements 2i and 2i+1 of each head (llama's layout; GPT-NeoX pairs i with i + half instead).
-void Rotate(Row& heads, int position) {
-  constexpr std::size_t kHeadWidth = TinyModel::kHeadWidth;
-  for (std::size_t head = 0; head < heads.size(); head += kHeadWidth) {
-    for (std::size_t i = 0; i < kHeadWidth; i += 2) {
-      const double angle = position * std::pow(TinyModel::kRopeBase, -static_cast<double>(i) / kHeadWidth);
+void Rotate(Row& heads, int position, std::size_t head_width) {
+  for (std::size_t head = 0; head < heads.size(); head += head_width) {
+    for (std::size_t i = 0; i < head_width; i += 2) {
+      const double angle = position * std::pow(TinyModel::kRopeBase, -static_cast<double>(i) / static_cast<double>(head_width));
       const double x = heads[head + i];
       const double y = heads[head + i + 1];
       heads[head + i] = x * std::cos(angle) - y * std::sin(angle);
@@ -71,22 +71,21 @@ void Rotate(Row& heads, int position) {
 }
 
 // What the last query sees of all keys and values; two query heads share each key and value head.
-Row Attend(const Row& query, const std::vector<Row>& keys, const std::vector<Row>& values) {
-  constexpr std::size_t kHeadWidth = TinyModel::kHeadWidth;
+Row Attend(const Row& query, const std::vector<Row>& keys, const std::vector<Row>& values, std::size_t head_width) {
   constexpr std::size_t kShared = TinyModel::kHeads / TinyModel::kKvHeads;
   Row seen(query.size(), 0.0);
-  for (std::size_t head = 0; head < TinyModel::kHeads; ++head) {
-    const std::size_t kv = head / kShared * kHeadWidth;
+  for (std::size_t head = 0; head < query.size() / head_width; ++head) {
+    const std::size_t kv = head / kShared * head_width;
     Row weights;
     for (const Row& key : keys) {
       double score = 0;
-      for (std::size_t i = 0; i < kHeadWidth; ++i) score += query[head * kHeadWidth + i] * key[kv + i];
-      weights.push_back(std::exp(score / std::sqrt(static_cast<double>(kHeadWidth))));
+      for (std::size_t i = 0; i < head_width; ++i) score += query[head * head_width + i] * key[kv + i];
+      weights.push_back(std::exp(score / std::sqrt(static_cast<double>(head_width))));
     }
     const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
     for (std::size_t position = 0; position < values.size(); ++position) {
-      for (std::size_t i = 0; i < kHeadWidth; ++i)
-        seen[head * kHeadWidth + i] += weights[position] / total * values[position][kv + i];
+      for (std::size_t i = 0; i < head_width; ++i)
+        seen[head * head_width + i] += weights[position] / total * values[position][kv + i];
     }
   }
   return seen;
@@ -99,7 +98,8 @@ struct ReferenceStates {
   std::vector<Row> logits;
 };
 
-ReferenceStates ComputeReference(const TinyModel& model, const std::vector<Token>& tokens) {
+ReferenceStates ComputeReference(const TinyModel& model, const std::vector<Token>& tokens,
+                                 std::size_t head_width = TinyModel::kHeadWidth) {
   ReferenceStates reference;
   std::vector<Row> stream;
   for (const Token token : tokens) {
@@ -117,11 +117,11 @@ ReferenceStates ComputeReference(const TinyModel& model, const std::vector<Token
       const Row x = RmsNorm(weight("attn_norm"), stream[position]);
       Row query = Multiply(weight("attn_q"), x);
       Row key = Multiply(weight("attn_k"), x);
-      Rotate(query, static_cast<int>(position));
-      Rotate(key, static_cast<int>(position));
+      Rotate(query, static_cast<int>(position), head_width);
+      Rotate(key, static_cast<int>(position), head_width);
       keys.push_back(key);
       values.push_back(Multiply(weight("attn_v"), x));
-      AddTo(stream[position], Multiply(weight("attn_output"), Attend(query, keys, values)));
+      AddTo(stream[position], Multiply(weight("attn_output"), Attend(query, keys, values, head_width)));
 
       const Row y = RmsNorm(weight("ffn_norm"), stream[position]);
       Row gate = Multiply(weight("ffn_gate"), y);
@@ -160,8 +160,14 @@ struct LoadedModel {
   TinyModel tiny = MakeTinyModel();
   std::unique_ptr<Model> model;
 
-  LoadedModel() {
-    WriteTinyModel(tiny, folder / "tiny.gguf");
+  // The same weights can be cut into fewer, wider heads.
+  explicit LoadedModel(int head_width = TinyModel::kHeadWidth) {
+    WriteTinyModel(tiny, folder / "tiny.gguf", [&](gguf_context* gguf) {
+      const auto set = [&](const char* key, int value) { gguf_set_val_u32(gguf, key, static_cast<std::uint32_t>(value)); };
+      set("llama.attention.head_count", TinyModel::kWidth / head_width);
+      set("llama.attention.head_count_kv", TinyModel::kKvHeads * TinyModel::kHeadWidth / head_width);
+      set("llama.rope.dimension_count", head_width);
+    });
     model = std::make_unique<Model>(folder / "tiny.gguf", "", Device::Open("cpu"));
   }
 };
@@ -199,8 +205,22 @@ Rows Prefill(const Model& model, const CapturePlan& plan, int chunk, int first_p
   return rows;
 }
 
+// Rows of a session that takes the test tokens as a prover does: `n_prompt` in a prefill, the others in steps.
+Rows PrefillAndSteps(const Model& model, const Schedule& schedule, const CapturePlan& plan, int n_prompt, int first_position,
+                     bool want_logits) {
+  Rows rows;
+  Session session(model, schedule, RecordInto(rows, plan, first_position), kNeverCancelled);
+  const std::vector<Token> tokens = TestTokens();
+  const auto n = static_cast<std::size_t>(n_prompt);
+  session.Prefill(std::span(tokens).first(n), want_logits);
+  for (const Token token : std::span(tokens).subspan(n)) session.Step(token, want_logits);
+  EXPECT_EQ(session.n_tokens(), static_cast<int>(tokens.size()));
+  return rows;
+}
+
 // Expects exactly the rows of the plan from `first_position` on, each close to the reference.
-void ExpectReference(const Rows& rows, const ReferenceStates& reference, const CapturePlan& plan, int first_position = 0) {
+void ExpectReference(const Rows& rows, const ReferenceStates& reference, const CapturePlan& plan, int first_position = 0,
+                     double bound = kBound) {
   const int n = static_cast<int>(reference.logits.size());
   EXPECT_EQ(rows.size(), plan.points.size());
   for (const CapturePoint point : plan.points) {
@@ -209,7 +229,7 @@ void ExpectReference(const Rows& rows, const ReferenceStates& reference, const C
     for (const auto& [position, row] : rows.at(point)) {
       ASSERT_GE(position, first_position);
       ASSERT_LT(position, n);
-      EXPECT_LT(RelativeDistance(row, reference.states.at(point)[static_cast<std::size_t>(position)]), kBound)
+      EXPECT_LT(RelativeDistance(row, reference.states.at(point)[static_cast<std::size_t>(position)]), bound)
           << "capture point " << point.Name() << ", position " << position;
     }
   }
@@ -333,6 +353,18 @@ TEST(Session, ServesSequencesThatFitItsSchedule) {
   EXPECT_FALSE(session.Serves(other));
   other = schedule;
   ++other.threads;
+  EXPECT_FALSE(session.Serves(other));
+  other = schedule;
+  other.flash_attention = FlashAttention::kOff;
+  EXPECT_FALSE(session.Serves(other));
+  other = schedule;
+  other.cache = CacheType::kF32;
+  EXPECT_FALSE(session.Serves(other));
+  other = schedule;
+  ++other.sequences;
+  EXPECT_FALSE(session.Serves(other));
+  other = schedule;
+  ++other.shared_prefix;
   EXPECT_FALSE(session.Serves(other));
 }
 
@@ -472,6 +504,19 @@ TEST(Session, NonsensicalScheduleIsAUsageError) {
   }
 }
 
+TEST(Session, CompanyAndPrefixesOutOfRangeAreUsageErrors) {
+  const LoadedModel loaded;
+  const auto expect = [&](int sequences, int shared_prefix, const std::string& message) {
+    Schedule schedule = ScheduleOf(512);
+    schedule.sequences = sequences;
+    schedule.shared_prefix = shared_prefix;
+    ExpectError([&] { Session(*loaded.model, schedule, {}, kNeverCancelled); }, ErrorKind::kUsage, HasSubstr(message));
+  };
+  expect(0, 0, "0 sequences in a batch make no sense");
+  expect(65, 0, "65 sequences in a batch make no sense: choose 1 to 64");
+  expect(1, -1, "a shared prefix of -1 tokens makes no sense");
+}
+
 TEST(Session, PlanWithALayerThatTheModelLacksIsAUsageError) {
   const LoadedModel loaded;
   const CapturePlan plan = {.points = {CapturePoint::Layer(0), CapturePoint::Layer(3)}, .type = StateType::kF32};
@@ -486,6 +531,372 @@ TEST(Session, MoreTokensThanTheContextHoldsAreAUsageError) {
   ExpectError([&] { session.Prefill(TestTokens(), true); }, ErrorKind::kUsage, HasSubstr("context of 8"));
   EXPECT_EQ(session.n_tokens(), 8);
   ExpectError([&] { session.Step(5); }, ErrorKind::kUsage, HasSubstr("9 tokens"));
+}
+
+// ---- What a schedule can say beside chunk and threads ----
+
+// Named as SCOPED_TRACE shows it.
+std::string Name(const Schedule& schedule) { return ToJson(schedule).dump(); }
+
+// All combinations of attention, exact enough caches, company and shared prefixes (of one token, inside the prompt, longer than
+// it).
+std::vector<Schedule> SchedulesOfAllKinds() {
+  std::vector<Schedule> schedules;
+  for (const FlashAttention flash_attention : {FlashAttention::kAuto, FlashAttention::kOff, FlashAttention::kOn}) {
+    for (const CacheType cache : {CacheType::kF16, CacheType::kF32}) {
+      for (const int sequences : {1, 4}) {
+        for (const int shared_prefix : {0, 1, 3, 100}) {
+          for (const int chunk : {2, 512}) {
+            Schedule schedule = ScheduleOf(chunk);
+            schedule.flash_attention = flash_attention;
+            schedule.cache = cache;
+            schedule.sequences = sequences;
+            schedule.shared_prefix = shared_prefix;
+            schedules.push_back(schedule);
+          }
+        }
+      }
+    }
+  }
+  return schedules;
+}
+
+TEST(Session, EveryScheduleShowsTheStatesOfTheReference) {
+  const LoadedModel loaded;
+  const ReferenceStates reference = ComputeReference(loaded.tiny, TestTokens());
+  for (const Schedule& schedule : SchedulesOfAllKinds()) {
+    SCOPED_TRACE(Name(schedule));
+    const int n = static_cast<int>(TestTokens().size());
+    ExpectReference(PrefillAndSteps(*loaded.model, schedule, FullPlan(), n, 0, false), reference, FullPlan());
+    ExpectReference(PrefillAndSteps(*loaded.model, schedule, FullPlan(), 5, 0, true), reference, FullPlan());
+    ExpectReference(PrefillAndSteps(*loaded.model, schedule, FullPlan(), 5, 4, false), reference, FullPlan(), 4);
+  }
+}
+
+// Largest distance of any row from the reference.
+double WorstDistance(const Rows& rows, const ReferenceStates& reference) {
+  double worst = 0;
+  for (const auto& [point, of_point] : rows) {
+    for (const auto& [position, row] : of_point) {
+      worst = std::max(worst, RelativeDistance(row, reference.states.at(point)[static_cast<std::size_t>(position)]));
+    }
+  }
+  return worst;
+}
+
+// Each type leaves its own noise: what is cached has 24, 11, 8 bits, or those of the quantised blocks. A type that were taken for
+// another would fall out of its range.
+TEST(Session, CachesOfFewerBitsShowCoarserStates) {
+  constexpr int kHeadWidth = 32;  // that of the blocks of quantised types
+  const LoadedModel loaded(kHeadWidth);
+  const ReferenceStates reference = ComputeReference(loaded.tiny, TestTokens(), kHeadWidth);
+  const struct {
+    CacheType cache;
+    double least;
+    double most;
+  } kRanges[] = {{CacheType::kF32, 0, 1e-5},     {CacheType::kF16, 5e-5, 2e-3}, {CacheType::kBF16, 1e-3, 1e-2},
+                 {CacheType::kQ8_0, 1e-3, 1e-2}, {CacheType::kQ5_0, 1e-2, 0.1}, {CacheType::kQ4_1, 2e-2, 0.2},
+                 {CacheType::kQ4_0, 2e-2, 0.2}};
+  for (const auto& [cache, least, most] : kRanges) {
+    Schedule schedule = ScheduleOf(512);
+    schedule.flash_attention = FlashAttention::kOn;
+    schedule.cache = cache;
+    const double worst = WorstDistance(PrefillAndSteps(*loaded.model, schedule, FullPlan(), 5, 0, true), reference);
+    EXPECT_GE(worst, least) << CacheTypeName(cache);
+    EXPECT_LE(worst, most) << CacheTypeName(cache);
+  }
+}
+
+TEST(Session, AttentionWithAndWithoutFusingRoundsDifferently) {
+  const LoadedModel loaded;
+  Schedule schedule = ScheduleOf(512);
+  const auto rows_with = [&](FlashAttention flash_attention) {
+    schedule.flash_attention = flash_attention;
+    return PrefillAndSteps(*loaded.model, schedule, FullPlan(), 5, 0, true);
+  };
+  const Rows fused = rows_with(FlashAttention::kOn);
+  EXPECT_EQ(rows_with(FlashAttention::kAuto), fused);  // the CPU has the fused kernel
+  EXPECT_NE(rows_with(FlashAttention::kOff), fused);
+}
+
+// llama.cpp's quantised types come in blocks of 32 elements, twice the tiny model's head width; and values cannot be quantised
+// where attention is not fused.
+TEST(Session, CacheThatCannotBeMadeIsAWorkerError) {
+  const LoadedModel loaded;
+  for (const CacheType cache : {CacheType::kQ8_0, CacheType::kQ5_0, CacheType::kQ4_1, CacheType::kQ4_0}) {
+    for (const FlashAttention flash_attention : {FlashAttention::kAuto, FlashAttention::kOff, FlashAttention::kOn}) {
+      Schedule schedule = ScheduleOf(512);
+      schedule.cache = cache;
+      schedule.flash_attention = flash_attention;
+      ExpectError([&] { Session(*loaded.model, schedule, {}, kNeverCancelled); }, ErrorKind::kWorker,
+                  AllOf(HasSubstr("keys and values in " + std::string(CacheTypeName(cache))),
+                        HasSubstr("flash attention " + std::string(FlashAttentionName(flash_attention)))));
+    }
+  }
+  const LoadedModel wide(32);
+  Schedule schedule = ScheduleOf(512);
+  schedule.cache = CacheType::kQ8_0;
+  schedule.flash_attention = FlashAttention::kOff;
+  ExpectError([&] { Session(*wide.model, schedule, {}, kNeverCancelled); }, ErrorKind::kWorker,
+              HasSubstr("keys and values in q8_0 and flash attention off"));
+  // The model is as good as before.
+  ExpectReference(Prefill(*loaded.model, FullPlan(), 512, 0, true), ComputeReference(loaded.tiny, TestTokens()), FullPlan());
+}
+
+TEST(Session, CompanionsNeitherCountNorTouchTheLogits) {
+  const LoadedModel loaded;
+  const ReferenceStates reference = ComputeReference(loaded.tiny, TestTokens());
+  Schedule schedule = ScheduleOf(512);
+  schedule.sequences = 4;
+  Session session(*loaded.model, schedule, {}, kNeverCancelled);
+  const std::vector<Token> tokens = TestTokens();
+  session.Prefill(std::span(tokens).first(3), true);
+  EXPECT_EQ(session.n_tokens(), 3);
+  EXPECT_LT(RelativeDistance(session.logits(), reference.logits[2]), kBound);
+  for (std::size_t i = 3; i < tokens.size(); ++i) {
+    session.Step(tokens[i]);
+    EXPECT_EQ(session.n_tokens(), static_cast<int>(i) + 1);
+    EXPECT_LT(RelativeDistance(session.logits(), reference.logits[i]), kBound) << "position " << i;
+  }
+}
+
+// Own tokens alone fill the schedule's context; what companions need comes on top.
+TEST(Session, CompanionsTakeNoneOfTheContext) {
+  const LoadedModel loaded;
+  std::vector<Token> tokens;
+  for (int i = 0; i < TinyModel::kContext; ++i) tokens.push_back(5 + 7 * i % 36);
+  const ReferenceStates reference = ComputeReference(loaded.tiny, tokens);
+  for (const int sequences : {4, 64}) {
+    for (const int shared_prefix : {0, 2}) {
+      Schedule schedule = ScheduleOf(512, TinyModel::kContext);
+      schedule.sequences = sequences;
+      schedule.shared_prefix = shared_prefix;
+      SCOPED_TRACE(Name(schedule));
+      Session session(*loaded.model, schedule, {}, kNeverCancelled);
+      session.Prefill(std::span(tokens).first(3), true);
+      for (std::size_t i = 3; i < tokens.size(); ++i) session.Step(tokens[i]);
+      EXPECT_LT(RelativeDistance(session.logits(), reference.logits.back()), kBound);
+      ExpectError([&] { session.Step(5); }, ErrorKind::kUsage, "65 tokens do not fit into a context of 64");
+    }
+  }
+}
+
+TEST(Session, RestartedInCompanyAfterASharedPrefixGivesTheSameBitsAsANewOne) {
+  const LoadedModel loaded;
+  Schedule schedule = ScheduleOf(4);
+  schedule.sequences = 4;
+  schedule.shared_prefix = 3;
+  const std::vector<Token> tokens = TestTokens();
+  std::vector<Token> other = tokens;
+  std::reverse(other.begin(), other.end());
+  Rows rows;
+  Session session(*loaded.model, schedule, {}, kNeverCancelled);
+  session.Prefill(std::span(other).first(6), true);
+  for (const Token token : std::span(other).subspan(6)) session.Step(token);
+  session.Restart(RecordInto(rows, FullPlan(), 0));
+  session.Prefill(std::span(tokens).first(5), true);
+  for (const Token token : std::span(tokens).subspan(5)) session.Step(token);
+  EXPECT_EQ(rows, PrefillAndSteps(*loaded.model, schedule, FullPlan(), 5, 0, true));
+}
+
+TEST(Session, ASharedPrefixIsAPassOfItsOwnAndLeavesTheLastTokenOfThePrompt) {
+  const LoadedModel loaded;
+  const auto passes = [&](int shared_prefix, int chunk) {
+    Schedule schedule = ScheduleOf(chunk);
+    schedule.shared_prefix = shared_prefix;
+    Session session(*loaded.model, schedule, {}, kNeverCancelled);
+    std::vector<int> heard;
+    session.Prefill(TestTokens(), true, [&](int done) { heard.push_back(done); });
+    return heard;
+  };
+  EXPECT_THAT(passes(0, 512), ElementsAre(11));
+  EXPECT_THAT(passes(3, 512), ElementsAre(3, 11));
+  EXPECT_THAT(passes(3, 2), ElementsAre(2, 3, 5, 7, 9, 11));
+  EXPECT_THAT(passes(10, 512), ElementsAre(10, 11));
+  EXPECT_THAT(passes(100, 512), ElementsAre(10, 11));
+}
+
+// As a request to replay a trace without a prompt does it.
+TEST(Session, PrefillOfNothingLeavesAllToTheSteps) {
+  const LoadedModel loaded;
+  const ReferenceStates reference = ComputeReference(loaded.tiny, TestTokens());
+  for (const int shared_prefix : {0, 3}) {
+    for (const int sequences : {1, 4}) {
+      Schedule schedule = ScheduleOf(512);
+      schedule.shared_prefix = shared_prefix;
+      schedule.sequences = sequences;
+      SCOPED_TRACE(Name(schedule));
+      ExpectReference(PrefillAndSteps(*loaded.model, schedule, FullPlan(), 0, 0, false), reference, FullPlan());
+    }
+  }
+}
+
+// ---- Replaying, and logits handed out ----
+
+// A verifier that replays a prover's steps does not want their logits; the states must be the prover's to the last bit.
+TEST(Session, StepsWithoutLogitsShowTheSameBits) {
+  const LoadedModel loaded;
+  std::vector<CapturePlan> plans = {FullPlan()};
+  for (int layer = 0; layer <= TinyModel::kLayers; ++layer) {
+    plans.push_back({.points = {CapturePoint::Layer(layer)}, .type = StateType::kF32});
+  }
+  for (const int sequences : {1, 4}) {
+    for (const int shared_prefix : {0, 3}) {
+      Schedule schedule = ScheduleOf(4);
+      schedule.sequences = sequences;
+      schedule.shared_prefix = shared_prefix;
+      for (const CapturePlan& plan : plans) {
+        SCOPED_TRACE(Name(schedule) + ToJson(plan).dump());
+        const Rows replayed = PrefillAndSteps(*loaded.model, schedule, plan, 6, 6, false);
+        EXPECT_EQ(replayed, PrefillAndSteps(*loaded.model, schedule, plan, 6, 6, true));
+        ASSERT_EQ(replayed.size(), plan.points.size());
+        EXPECT_EQ(replayed.at(plan.points.back()).size(), TestTokens().size() - 6);
+      }
+    }
+  }
+}
+
+// Logits by position, in the order in which the sink heard them.
+using Logits = std::vector<std::pair<int, std::vector<float>>>;
+
+Recording HearLogits(Logits& heard, int first_logits) {
+  return {.plan = {}, .first_logits = first_logits, .logits_sink = [&heard](int position, std::span<const float> logits) {
+            heard.emplace_back(position, std::vector<float>(logits.begin(), logits.end()));
+          }};
+}
+
+// Of one prefill of the test tokens.
+Logits PrefillLogits(const Model& model, const Schedule& schedule, int first_logits, bool want_logits) {
+  Logits heard;
+  Session session(model, schedule, HearLogits(heard, first_logits), kNeverCancelled);
+  session.Prefill(TestTokens(), want_logits);
+  return heard;
+}
+
+// Expects those of the positions from `first_logits` on, once each and in order, close to the reference.
+void ExpectReferenceLogits(const Logits& heard, const ReferenceStates& reference, int first_logits) {
+  ASSERT_EQ(heard.size(), reference.logits.size() - static_cast<std::size_t>(first_logits));
+  for (std::size_t i = 0; i < heard.size(); ++i) {
+    EXPECT_EQ(heard[i].first, first_logits + static_cast<int>(i));
+    EXPECT_LT(RelativeDistance(heard[i].second, reference.logits[static_cast<std::size_t>(heard[i].first)]), kBound)
+        << "position " << heard[i].first;
+  }
+}
+
+TEST(Session, LogitsOfEveryPositionFromTheFirstWantedOnAreThoseOfTheReference) {
+  const LoadedModel loaded;
+  const ReferenceStates reference = ComputeReference(loaded.tiny, TestTokens());
+  const int n = static_cast<int>(TestTokens().size());
+  for (const int chunk : {1, 3, 512}) {
+    for (const int shared_prefix : {0, 5}) {
+      Schedule schedule = ScheduleOf(chunk);
+      schedule.shared_prefix = shared_prefix;
+      for (const int first_logits : {0, 4, n - 1, n}) {
+        SCOPED_TRACE(Name(schedule) + " from " + std::to_string(first_logits));
+        ExpectReferenceLogits(PrefillLogits(*loaded.model, schedule, first_logits, false), reference, first_logits);
+        ExpectReferenceLogits(PrefillLogits(*loaded.model, schedule, first_logits, true), reference, first_logits);
+      }
+    }
+  }
+}
+
+// Largest distance of two lists of logits of the same positions.
+double WorstDistance(const Logits& a, const Logits& b) {
+  if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    worst = std::max(worst, RelativeDistance(a[i].second, Row(b[i].second.begin(), b[i].second.end())));
+  }
+  return worst;
+}
+
+// The caches are F32, so that nothing but the order of sums differs.
+TEST(Session, LogitsHandedOutAreThoseOfSingleStepsWhateverTheChunks) {
+  const LoadedModel loaded;
+  constexpr double kSumsBound = 1e-5;
+  Schedule schedule = ScheduleOf(512);
+  schedule.cache = CacheType::kF32;
+  Logits by_steps;
+  Session session(*loaded.model, schedule, {}, kNeverCancelled);
+  for (const Token token : TestTokens()) {
+    session.Step(token);
+    by_steps.emplace_back(session.n_tokens() - 1, std::vector<float>(session.logits().begin(), session.logits().end()));
+  }
+  const Logits in_one_pass = PrefillLogits(*loaded.model, schedule, 0, false);
+  EXPECT_LT(WorstDistance(in_one_pass, by_steps), kSumsBound);
+  schedule.chunk = 3;
+  EXPECT_LT(WorstDistance(PrefillLogits(*loaded.model, schedule, 0, false), in_one_pass), kSumsBound);
+}
+
+// A step in company computes the logits of companions beside the own.
+TEST(Session, StepsHandOutOwnLogitsInCompanyToo) {
+  const LoadedModel loaded;
+  const ReferenceStates reference = ComputeReference(loaded.tiny, TestTokens());
+  const std::vector<Token> tokens = TestTokens();
+  for (const int sequences : {1, 4}) {
+    for (const bool want_logits : {false, true}) {
+      Schedule schedule = ScheduleOf(512);
+      schedule.sequences = sequences;
+      SCOPED_TRACE(Name(schedule));
+      Logits heard;
+      Session session(*loaded.model, schedule, HearLogits(heard, 2), kNeverCancelled);
+      session.Prefill(std::span(tokens).first(5), want_logits);
+      for (const Token token : std::span(tokens).subspan(5)) session.Step(token, want_logits);
+      ExpectReferenceLogits(heard, reference, 2);
+    }
+  }
+}
+
+TEST(Session, StatesAreThoseOfTheReferenceWhereLogitsAreHandedOutToo) {
+  const LoadedModel loaded;
+  const ReferenceStates reference = ComputeReference(loaded.tiny, TestTokens());
+  std::vector<CapturePlan> plans = {FullPlan()};
+  for (int layer = 0; layer <= TinyModel::kLayers; ++layer) {
+    plans.push_back({.points = {CapturePoint::Layer(layer)}, .type = StateType::kF32});
+  }
+  for (const CapturePlan& plan : plans) {
+    for (const int chunk : {3, 512}) {
+      SCOPED_TRACE(ToJson(plan).dump() + " in chunks of " + std::to_string(chunk));
+      Rows rows;
+      Logits heard;
+      Recording recording = RecordInto(rows, plan, 7);
+      Recording logits = HearLogits(heard, 6);
+      recording.first_logits = logits.first_logits;
+      recording.logits_sink = logits.logits_sink;
+      Session session(*loaded.model, ScheduleOf(chunk), recording, kNeverCancelled);
+      session.Prefill(TestTokens(), false);
+      ExpectReference(rows, reference, plan, 7);
+      ExpectReferenceLogits(heard, reference, 6);
+    }
+  }
+}
+
+TEST(Session, LastLogitsHandedOutAreThoseThatWereAskedFor) {
+  const LoadedModel loaded;
+  Logits heard;
+  Session session(*loaded.model, ScheduleOf(4), HearLogits(heard, 9), kNeverCancelled);
+  session.Prefill(TestTokens(), true);
+  ASSERT_EQ(heard.size(), 2u);
+  EXPECT_TRUE(
+      std::equal(session.logits().begin(), session.logits().end(), heard.back().second.begin(), heard.back().second.end()));
+  session.Restart(HearLogits(heard, 9));
+  session.Prefill(TestTokens(), false);
+  ASSERT_EQ(heard.size(), 4u);
+  ExpectError([&] { session.logits(); }, ErrorKind::kWorker, HasSubstr("no logits"));
+}
+
+TEST(Session, WhatTheLogitsSinkThrowsArrivesAtTheCaller) {
+  const LoadedModel loaded;
+  const Recording recording = {.plan = {}, .first_logits = 5, .logits_sink = [](int position, std::span<const float>) {
+                                 throw std::domain_error("thrown at " + std::to_string(position));
+                               }};
+  Session session(*loaded.model, ScheduleOf(4), recording, kNeverCancelled);
+  try {
+    session.Prefill(TestTokens(), false);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const std::domain_error& error) {
+    EXPECT_STREQ(error.what(), "thrown at 5");
+  }
 }
 
 }  // namespace

@@ -86,6 +86,14 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
       throw Error(ErrorKind::kUsage,
                   fmt::format("{} output tokens and {} prompts make no calibration", config.output_tokens, config.n_prompts));
     }
+    if (config.layers_every < 1) {
+      throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
+    }
+    if (!(config.false_positive_rate > 0 && config.false_positive_rate < 1)) {
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("a false-positive rate of {} makes no sense: choose between 0 and 1, such as 1e-4",
+                              config.false_positive_rate));
+    }
     if (config.conditions.empty()) throw Error(ErrorKind::kUsage, "there is no condition to run honest provers under");
   } catch (Error& error) {
     throw error.Within(where);

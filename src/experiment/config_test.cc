@@ -2,12 +2,18 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <optional>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "attack/attack.h"
+#include "attack/lazy_verifier.h"
 #include "base/file.h"
 #include "base/test_support.h"
+#include "policy/calibration.h"
 
 namespace verillm {
 namespace {
@@ -17,7 +23,11 @@ using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Key;
+using testing::Not;
 using testing::StartsWith;
+using testing::UnorderedElementsAre;
+using testing::UnorderedElementsAreArray;
 
 const std::filesystem::path kConfigs = std::filesystem::path(VERILLM_SOURCE_DIR) / "configs";
 
@@ -51,6 +61,12 @@ void ExpectSameSettings(const ExperimentConfig& a, const ExperimentConfig& b) {
   EXPECT_EQ(a.with_final, b.with_final);
   EXPECT_EQ(a.states, b.states);
   EXPECT_EQ(a.schedule, b.schedule);
+  EXPECT_EQ(a.attacks, b.attacks);
+  EXPECT_EQ(a.lazy_verifiers, b.lazy_verifiers);
+  EXPECT_EQ(a.trap, b.trap);
+  EXPECT_EQ(a.expects_acceptance, b.expects_acceptance);
+  EXPECT_EQ(a.check_sampling, b.check_sampling);
+  EXPECT_EQ(a.calibration, b.calibration);
   EXPECT_EQ(a.policy, b.policy);
   EXPECT_EQ(a.thresholds.pe, b.thresholds.pe);
   EXPECT_EQ(a.thresholds.pm, b.thresholds.pm);
@@ -65,7 +81,7 @@ TEST(ReadExperimentConfig, ShippedConfigurationSaysTheDefaults) {
   ExpectSameSettings(config, {});
   EXPECT_EQ(config.model, "smollm2-135m");
   EXPECT_EQ(config.prover, "auto");
-  EXPECT_EQ(config.verifier, "auto");
+  EXPECT_THAT(config.verifier_devices, ElementsAre("auto"));
   EXPECT_THAT(config.workers, IsEmpty());
   EXPECT_EQ(config.prompts, kConfigs / "prompts.yaml");
 }
@@ -79,6 +95,9 @@ TEST(ReadExperimentConfig, DefaultsAreThoseOfThePublishedExperiment) {
   EXPECT_EQ(config.output_tokens, 1000);
   EXPECT_EQ(config.sampling, (Sampling{.temperature = 0.7, .top_p = 0.9, .seed = 1, .ignore_end = true}));
   EXPECT_EQ(config.layers_every, 8);
+  EXPECT_EQ(config.schedule, Schedule());
+  EXPECT_THAT(config.attacks, ElementsAre("none"));
+  EXPECT_THAT(config.lazy_verifiers, ElementsAre("none"));
   EXPECT_EQ(config.thresholds.pe, 0.05);
   EXPECT_EQ(config.thresholds.pm, 0.75);
   EXPECT_EQ(config.thresholds.pw, 0.50);
@@ -93,24 +112,29 @@ TEST(ReadExperimentConfig, ShippedConfigurationForTwoMachinesHasBothWorkers) {
   ASSERT_EQ(config.workers.size(), 2u);
   EXPECT_THAT(config.workers.at("nvidia"), ElementsAre("ssh", "-o", "BatchMode=yes", "nvidia", "verillm", "worker"));
   EXPECT_THAT(config.workers.at("mac"), ElementsAre("ssh", "-o", "BatchMode=yes", "mac", "verillm", "worker"));
-  EXPECT_EQ(WorkerFor(config, config.prover, {}).device, "cuda:0");
-  EXPECT_EQ(WorkerFor(config, config.verifier, {}).device, "mps");
+  EXPECT_EQ(WorkerFor(config.workers, config.prover, {}).device, "cuda:0");
+  ASSERT_EQ(config.verifier_devices.size(), 1u);
+  EXPECT_EQ(WorkerFor(config.workers, config.verifier_devices.front(), {}).device, "mps");
 }
 
 TEST(ReadExperimentConfig, ReadsEveryKey) {
   const ExperimentConfig config = Read(
-      "experiment: e\nmodel: m.gguf\nname: n\nprover: cpu\nverifier: gpu@w\nworkers: {w: {command: [a, b c]}}\nscenario: "
+      "experiment: e\ntitle: t?\nmodel: m.gguf\nname: n\nprover: cpu\nverifier: gpu@w\nworkers: {w: {command: [a, b "
+      "c]}}\nscenario: "
       "2\ntrials: 4\n"
       "verifiers: 5\nprompts: p.yaml\nprompt_length: long\nraw: true\noutput_tokens: 6\n"
       "sampling: {temperature: 0, top_p: 1, seed: 18446744073709551615, ignore_end: false}\nrecord: {layers_every: 2, final: "
       "false, states: f32}\n"
-      "schedule: {chunk: 64, threads: 2}\npolicy: reference\nthresholds: {pe: .1, pm: .2, pw: .3, mean_error: .4, significance: "
+      "schedule: {chunk: 64, threads: 2, flash_attention: \"off\", cache: q8_0, sequences: 4, shared_prefix: 16}\n"
+      "attack: greedy\nlazy_verifier: copies-prover\ntrap: weights-q4_0\nexpected: reject\ncheck_sampling: true\n"
+      "calibration: c.json\npolicy: reference\nthresholds: {pe: .1, pm: .2, pw: .3, mean_error: .4, significance: "
       ".05}\ncriterion: .6\n");
   EXPECT_EQ(config.experiment, "e");
+  EXPECT_EQ(config.title, "t?");
   EXPECT_EQ(config.model, "m.gguf");
   EXPECT_EQ(config.name, "n");
   EXPECT_EQ(config.prover, "cpu");
-  EXPECT_EQ(config.verifier, "gpu@w");
+  EXPECT_THAT(config.verifier_devices, ElementsAre("gpu@w"));
   EXPECT_THAT(config.workers.at("w"), ElementsAre("a", "b c"));
   EXPECT_EQ(config.scenario, Scenario::kBackward);
   EXPECT_EQ(config.trials, 4);
@@ -123,7 +147,18 @@ TEST(ReadExperimentConfig, ReadsEveryKey) {
   EXPECT_EQ(config.layers_every, 2);
   EXPECT_FALSE(config.with_final);
   EXPECT_EQ(config.states, StateType::kF32);
-  EXPECT_EQ(config.schedule, (Schedule{.chunk = 64, .threads = 2}));
+  EXPECT_EQ(config.schedule, (Schedule{.chunk = 64,
+                                       .threads = 2,
+                                       .flash_attention = FlashAttention::kOff,
+                                       .cache = CacheType::kQ8_0,
+                                       .sequences = 4,
+                                       .shared_prefix = 16}));
+  EXPECT_THAT(config.attacks, ElementsAre("greedy"));
+  EXPECT_THAT(config.lazy_verifiers, ElementsAre("copies-prover"));
+  EXPECT_EQ(config.trap, "weights-q4_0");
+  EXPECT_EQ(config.expects_acceptance, false);
+  EXPECT_TRUE(config.check_sampling);
+  EXPECT_EQ(config.calibration.filename(), "c.json");
   EXPECT_EQ(config.policy, "reference");
   EXPECT_EQ(config.thresholds.pe, 0.1);
   EXPECT_EQ(config.thresholds.pm, 0.2);
@@ -138,6 +173,85 @@ TEST(ReadExperimentConfig, PromptsAreBesideTheFileUnlessTheirPathIsAbsolute) {
   WriteFile(folder / "x.yaml", "prompts: ../p.yaml");
   EXPECT_EQ(ReadExperimentConfig(folder / "x.yaml").prompts, folder.path() / "../p.yaml");
   EXPECT_EQ(Read("prompts: /p.yaml").prompts, "/p.yaml");
+}
+
+TEST(ReadExperimentConfig, CalibrationIsBesideTheFileUnlessItsPathIsAbsolute) {
+  const TestFolder folder;
+  WriteFile(folder / "x.yaml", "calibration: ../c.json");
+  EXPECT_EQ(ReadExperimentConfig(folder / "x.yaml").calibration, folder.path() / "../c.json");
+  EXPECT_EQ(Read("calibration: /c.json").calibration, "/c.json");
+  EXPECT_TRUE(Read("{}").calibration.empty());
+}
+
+TEST(ReadExperimentConfig, AttacksAndLazyVerifiersAreAWordOrAList) {
+  EXPECT_THAT(Read("attack: greedy").attacks, ElementsAre("greedy"));
+  EXPECT_THAT(Read("attack: [none, weights-q8_0, greedy]").attacks, ElementsAre("none", "weights-q8_0", "greedy"));
+  EXPECT_THAT(Read("lazy_verifier: invents-states").lazy_verifiers, ElementsAre("invents-states"));
+  EXPECT_THAT(Read("lazy_verifier: [none, answers-blindly]").lazy_verifiers, ElementsAre("none", "answers-blindly"));
+  for (const char* const text : {"attack: []", "attack: [greedy, [none]]", "attack: {greedy: 1}", "attack: ~",
+                                 "lazy_verifier: []", "verifier: []", "verifier: {a: b}"}) {
+    ExpectRefused(text, ErrorKind::kInput, EndsWith("x.yaml:1: is no list of words"));
+  }
+}
+
+TEST(ReadExperimentConfig, UnknownAttacksAndLazyVerifiersAreRefusedByName) {
+  for (const char* const text : {"attack: robbery", "attack: [none, robbery]", "trap: robbery"}) {
+    ExpectRefused(text, ErrorKind::kUsage, HasSubstr("x.yaml: unknown attack \"robbery\": choose one of "));
+  }
+  for (const char* const text : {"lazy_verifier: sleeps", "lazy_verifier: [none, sleeps]"}) {
+    ExpectRefused(text, ErrorKind::kUsage, HasSubstr("x.yaml: unknown lazy verifier \"sleeps\": choose one of "));
+  }
+  ExpectRefused("trap: none", ErrorKind::kUsage, HasSubstr("unknown attack \"none\""));
+  ExpectRefused("attack: copies-prover", ErrorKind::kUsage, HasSubstr("unknown attack \"copies-prover\""));
+}
+
+TEST(ReadExperimentConfig, ExpectedIsAcceptOrReject) {
+  EXPECT_EQ(Read("expected: accept").expects_acceptance, true);
+  EXPECT_EQ(Read("expected: reject").expects_acceptance, false);
+  EXPECT_EQ(Read("{}").expects_acceptance, std::nullopt);
+  for (const char* const text : {"expected: PASS", "expected: Accept", "expected: \"\""}) {
+    ExpectRefused(text, ErrorKind::kInput, HasSubstr("x.yaml: expected can be accept or reject, not \""));
+  }
+}
+
+TEST(ReadExperimentConfig, CalibratedPolicyNeedsACalibration) {
+  ExpectRefused("policy: calibrated", ErrorKind::kUsage,
+                HasSubstr("x.yaml: the policy calibrated needs a calibration; make one with verillm calibrate"));
+  EXPECT_EQ(Read("policy: calibrated\ncalibration: c.json").policy, "calibrated");
+}
+
+TEST(ReadExperimentConfig, SeveralVerifiersAreNamedDevices) {
+  EXPECT_THAT(Read("verifier: [cpu, \"cpu:haswell\", blas]").verifier_devices, ElementsAre("cpu", "cpu:haswell", "blas"));
+  EXPECT_THAT(Read("verifier: [auto]").verifier_devices, ElementsAre("auto"));
+  for (const char* const text : {"verifier: [cpu, auto]", "verifier: [auto, cpu]", "verifier: [auto, auto]"}) {
+    ExpectRefused(text, ErrorKind::kUsage, HasSubstr("x.yaml: one verifier among several cannot be auto: name the devices"));
+  }
+  ExpectRefused("verifier: [cpu, mps@mac]", ErrorKind::kUsage, HasSubstr("device mps@mac is on a worker \"mac\""));
+}
+
+// Experiments 1 to 6 and the one of all attacks, as the README runs them.
+TEST(ReadExperimentConfig, ShippedConfigurationsCanBeRead) {
+  std::set<std::string> experiments;
+  for (const char* const name : {"exp1", "exp2", "exp3", "exp4", "exp5", "exp6", "detection"}) {
+    const ExperimentConfig config = ReadExperimentConfig(kConfigs / (std::string(name) + ".yaml"));
+    EXPECT_EQ(config.experiment, name);
+    EXPECT_THAT(config.title, EndsWith("?")) << name;
+    EXPECT_THAT(ReadPrompts(config.prompts, config.prompt_length), Not(IsEmpty())) << name;
+  }
+  EXPECT_EQ(ReadExperimentConfig(kConfigs / "exp1.yaml").expects_acceptance, true);
+  EXPECT_EQ(ReadExperimentConfig(kConfigs / "exp1.yaml").thresholds.accept_rate, 0.95);
+  EXPECT_EQ(ReadExperimentConfig(kConfigs / "exp3.yaml").expects_acceptance, false);
+  EXPECT_EQ(ReadExperimentConfig(kConfigs / "exp5.yaml").trap, "weights-q4_k_m");
+  EXPECT_EQ(ReadExperimentConfig(kConfigs / "exp6.yaml").verifier_devices.size(), 4u);
+}
+
+TEST(ReadExperimentConfig, ShippedConfigurationsOfCheatsNameThemAll) {
+  std::vector<std::string> attacks = {"none"};
+  for (const Attack& attack : Attacks()) attacks.push_back(attack.name);
+  EXPECT_THAT(ReadExperimentConfig(kConfigs / "detection.yaml").attacks, UnorderedElementsAreArray(attacks));
+  std::vector<std::string> lazy_verifiers;
+  for (const LazyVerifier& lazy : LazyVerifiers()) lazy_verifiers.push_back(lazy.name);
+  EXPECT_THAT(ReadExperimentConfig(kConfigs / "exp5.yaml").lazy_verifiers, UnorderedElementsAreArray(lazy_verifiers));
 }
 
 TEST(ReadExperimentConfig, UnknownKeysNameTheirLine) {
@@ -176,11 +290,29 @@ TEST(ReadExperimentConfig, WorkersNeedACommandOfWords) {
 }
 
 TEST(ReadExperimentConfig, ValuesThatMakeNoSenseNameTheFile) {
-  for (const char* const text :
-       {"trials: 0", "verifiers: 0", "output_tokens: 0", "output_tokens: -5", "record: {layers_every: 0}", "name: a/b",
-        "sampling: {temperature: -1}", "sampling: {top_p: 0}", "sampling: {temperature: .nan}", "policy: strict",
-        "thresholds: {pe: 2}", "criterion: -1", "scenario: 3", "record: {states: q8_0}", "schedule: {threads: -1}",
-        "schedule: {chunk: -1}", "prover: cuda:0@nvidia"}) {
+  for (const char* const text : {"trials: 0",
+                                 "verifiers: 0",
+                                 "output_tokens: 0",
+                                 "output_tokens: -5",
+                                 "record: {layers_every: 0}",
+                                 "name: a/b",
+                                 "sampling: {temperature: -1}",
+                                 "sampling: {top_p: 0}",
+                                 "sampling: {temperature: .nan}",
+                                 "policy: strict",
+                                 "thresholds: {pe: 2}",
+                                 "criterion: -1",
+                                 "scenario: 3",
+                                 "record: {states: q8_0}",
+                                 "schedule: {threads: -1}",
+                                 "schedule: {chunk: -1}",
+                                 "schedule: {flash_attention: maybe}",
+                                 "schedule: {cache: q6_k}",
+                                 "schedule: {sequences: 0}",
+                                 "schedule: {sequences: 65}",
+                                 "schedule: {shared_prefix: -1}",
+                                 "prover: cuda:0@nvidia",
+                                 "verifier: cuda:0@nvidia"}) {
     ExpectRefused(text, ErrorKind::kUsage, HasSubstr("x.yaml: "));
   }
 }
@@ -209,9 +341,7 @@ TEST(ScenarioFromName, KnowsThreeNames) {
 }
 
 TEST(WorkerFor, DeviceOnAConfiguredWorkerRunsItsCommand) {
-  ExperimentConfig config;
-  config.workers["gpu-box"] = {"ssh", "gpu-box", "verillm", "worker"};
-  const WorkerCommand command = WorkerFor(config, "cuda:0@gpu-box", {"/models"});
+  const WorkerCommand command = WorkerFor({{"gpu-box", {"ssh", "gpu-box", "verillm", "worker"}}}, "cuda:0@gpu-box", {"/models"});
   EXPECT_EQ(command.name, "cuda:0@gpu-box");
   EXPECT_EQ(command.device, "cuda:0");
   EXPECT_THAT(command.command, ElementsAre("ssh", "gpu-box", "verillm", "worker"));
@@ -229,6 +359,49 @@ TEST(WorkerFor, DeviceWithoutAWorkerRunsHere) {
 TEST(WorkerFor, WorkerThatIsNotConfiguredIsAUsageError) {
   ExpectError([] { WorkerFor({}, "cuda:0@gpu-box", {}); }, ErrorKind::kUsage,
               "device cuda:0@gpu-box is on a worker \"gpu-box\" that the configuration does not name under workers:");
+}
+
+// A device or policy given on the command line passes the same checks as one of a file.
+TEST(CheckExperimentConfig, RefusesWhatTheCommandLineMadeOfIt) {
+  EXPECT_NO_THROW(CheckExperimentConfig({}));
+  ExperimentConfig config;
+  config.verifier_devices = {"cpu", "auto"};
+  ExpectError([&] { CheckExperimentConfig(config); }, ErrorKind::kUsage,
+              "one verifier among several cannot be auto: name the devices");
+  config = {};
+  config.attacks = {"greedy", "robbery"};
+  ExpectError([&] { CheckExperimentConfig(config); }, ErrorKind::kUsage, StartsWith("unknown attack \"robbery\""));
+  config = {};
+  config.policy = "calibrated";
+  ExpectError([&] { CheckExperimentConfig(config); }, ErrorKind::kUsage, HasSubstr("needs a calibration"));
+  config.calibration = "c.json";
+  EXPECT_NO_THROW(CheckExperimentConfig(config));
+}
+
+TEST(PoliciesOf, AreTheQuotedOnesAndWithACalibrationTheCalibrated) {
+  ExperimentConfig config;
+  config.thresholds.pe = 0.25;
+  const std::map<std::string, Policy> policies = PoliciesOf(config);
+  EXPECT_THAT(policies, UnorderedElementsAre(Key("paper"), Key("reference")));
+  EXPECT_EQ(policies.at("paper").thresholds.pe, 0.25);
+
+  const TestFolder folder;
+  Calibration calibration;
+  calibration.model = {.name = "m",
+                       .digest = "d",
+                       .architecture = "llama",
+                       .weight_type = "F16",
+                       .n_layer = 8,
+                       .width = 4,
+                       .n_vocab = 10,
+                       .vocabulary_digest = "v"};
+  calibration.points[CapturePoint::Final()] = {.element_deviation = 1, .relative_deviation = 1, .scale_deviation = 1};
+  config.calibration = folder / "c.json";
+  ExpectError([&] { PoliciesOf(config); }, ErrorKind::kIo, HasSubstr("c.json: cannot open"));
+  WriteFile(config.calibration, ToJson(calibration).dump());
+  EXPECT_THAT(PoliciesOf(config), UnorderedElementsAre(Key("paper"), Key("reference"), Key("calibrated")));
+  WriteFile(config.calibration, "{}");
+  ExpectError([&] { PoliciesOf(config); }, ErrorKind::kInput, HasSubstr("c.json: calibration: field \"format\" is missing"));
 }
 
 TEST(DeviceWithoutWorker, IsWhatStandsBeforeTheAt) {

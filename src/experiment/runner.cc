@@ -61,9 +61,9 @@ std::pair<std::string, std::string> LabelsOf(const Case& which) {
     prover = which.prover;
     verifiers = which.verifiers.front();
   }
-  if (!which.prover_is_honest()) return {which.attack + "_" + prover, "fp_" + verifiers};
-  if (!which.verifiers_are_honest()) return {"fp_" + prover, which.lazy_verifier + "_" + verifiers};
-  return {prover, verifiers};
+  if (which.prover_is_honest() && which.verifiers_are_honest()) return {prover, verifiers};
+  return {(which.prover_is_honest() ? "fp" : which.attack) + "_" + prover,
+          (which.verifiers_are_honest() ? "fp" : which.lazy_verifier) + "_" + verifiers};
 }
 
 std::string Title(const Case& which) {

@@ -29,7 +29,7 @@ struct RunProgress {
   double total = 0;
 };
 
-// One case of an experiment: from the prover's device to the verifiers', with at most one side cheating.
+// One case of an experiment: from the prover's device to the verifiers', and who cheats.
 struct Case {
   int scenario;  // 1 or 2
   std::string prover;

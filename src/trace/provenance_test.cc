@@ -3,12 +3,15 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/test_support.h"
 
 namespace verillm {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 const ModelIdentity kModel = {.name = "SmolLM2 135M",
@@ -151,6 +154,83 @@ TEST(CapturePlan, PointsOutOfOrderOrTwiceAreRefused) {
 TEST(CapturePlan, UnknownStateTypeIsAnInputError) {
   const Json json = {{"points", {"0"}}, {"states", "q8_0"}};
   ExpectError([&] { CapturePlanFromJson(json); }, ErrorKind::kInput, HasSubstr("q8_0"));
+}
+
+TEST(CacheType, NamesAreTheseAndRoundTrip) {
+  EXPECT_THAT(CacheTypeNames(), ElementsAre("f16", "f32", "bf16", "q8_0", "q5_0", "q4_1", "q4_0"));
+  const std::pair<CacheType, std::string_view> kNames[] = {
+      {CacheType::kF16, "f16"},   {CacheType::kF32, "f32"},   {CacheType::kBF16, "bf16"}, {CacheType::kQ8_0, "q8_0"},
+      {CacheType::kQ5_0, "q5_0"}, {CacheType::kQ4_1, "q4_1"}, {CacheType::kQ4_0, "q4_0"}};
+  for (const auto& [type, name] : kNames) {
+    EXPECT_EQ(CacheTypeName(type), name);
+    EXPECT_EQ(CacheTypeFromName(name), type);
+  }
+}
+
+TEST(CacheType, UnknownNameIsAUsageErrorThatListsTheKnownOnes) {
+  for (const char* const name : {"", "F16", "f16 ", "q6_k", "auto"}) {
+    ExpectError(
+        [&] { CacheTypeFromName(name); }, ErrorKind::kUsage,
+        "keys and values cannot be cached as \"" + std::string(name) + "\": choose f16, f32, bf16, q8_0, q5_0, q4_1, q4_0");
+  }
+}
+
+TEST(FlashAttention, NamesAreTheseAndRoundTrip) {
+  const std::pair<FlashAttention, std::string_view> kNames[] = {
+      {FlashAttention::kAuto, "auto"}, {FlashAttention::kOff, "off"}, {FlashAttention::kOn, "on"}};
+  for (const auto& [value, name] : kNames) {
+    EXPECT_EQ(FlashAttentionName(value), name);
+    EXPECT_EQ(FlashAttentionFromName(name), value);
+  }
+}
+
+TEST(FlashAttention, UnknownNameIsAUsageError) {
+  for (const char* const name : {"", "On", "true", "false", "1"}) {
+    ExpectError([&] { FlashAttentionFromName(name); }, ErrorKind::kUsage,
+                "flash attention can be auto, off or on, not \"" + std::string(name) + "\"");
+  }
+}
+
+// Of a file or message: nobody typed them.
+TEST(Schedule, UnknownNamesAndNumbersOutOfRangeAreInputErrorsInJson) {
+  const auto expect = [](const char* key, const Json& value, const std::string& message) {
+    Json json = ToJson(kSchedule);
+    json[key] = value;
+    ExpectError([&] { ScheduleFromJson(json); }, ErrorKind::kInput, HasSubstr(message));
+    ExpectError([&] { ScheduleRequestFromJson(json); }, ErrorKind::kInput, HasSubstr(message));
+  };
+  expect("flash_attention", "maybe", "schedule: flash attention can be auto, off or on, not \"maybe\"");
+  expect("cache", "q6_k", "schedule: keys and values cannot be cached as \"q6_k\"");
+  expect("sequences", 0, "schedule: 0 sequences in a batch make no sense");
+  expect("sequences", 65, "schedule: 65 sequences in a batch make no sense");
+  expect("shared_prefix", -1, "schedule: a shared prefix of -1 tokens makes no sense");
+  expect("threads", -1, "schedule: 1300 positions in chunks of 512 on -1 threads make no sense");
+}
+
+// What is 0 in a request is the worker's choice; a trace has to say it.
+TEST(Schedule, RequestsMayLeaveNumbersToTheWorker) {
+  EXPECT_EQ(ScheduleRequestFromJson(ThroughText(ToJson(Schedule()))), Schedule());
+  EXPECT_EQ(ScheduleRequestFromJson(ThroughText(ToJson(kSchedule))), kSchedule);
+  ExpectError([] { ScheduleFromJson(ToJson(Schedule())); }, ErrorKind::kInput,
+              "schedule: 0 positions in chunks of 0 on 0 threads make no sense");
+}
+
+TEST(CheckScheduleRequest, BoundsAreIncluded) {
+  EXPECT_NO_THROW(CheckScheduleRequest({}));
+  EXPECT_NO_THROW(CheckScheduleRequest({.sequences = 64, .shared_prefix = 1 << 20}));
+  EXPECT_NO_THROW(CheckScheduleRequest(kSchedule));
+}
+
+TEST(CheckScheduleRequest, NonsenseIsAUsageError) {
+  const auto expect = [](const Schedule& schedule, const std::string& message) {
+    ExpectError([&] { CheckScheduleRequest(schedule); }, ErrorKind::kUsage, message);
+  };
+  expect({.context = -1}, "-1 positions in chunks of 0 on 0 threads make no sense");
+  expect({.chunk = -1}, "0 positions in chunks of -1 on 0 threads make no sense");
+  expect({.threads = -1}, "0 positions in chunks of 0 on -1 threads make no sense");
+  expect({.sequences = 0}, "0 sequences in a batch make no sense: choose 1 to 64");
+  expect({.sequences = 65}, "65 sequences in a batch make no sense: choose 1 to 64");
+  expect({.shared_prefix = -1}, "a shared prefix of -1 tokens makes no sense");
 }
 
 TEST(CheckSampling, BoundsAreIncludedWhereTheyMakeSense) {

@@ -62,7 +62,7 @@ std::string Integers(const std::vector<std::uint32_t>& values) {
 }
 
 // Prompt 5 6, output 7 8 9, in room for `max_output` tokens.
-void WriteTrace(const std::filesystem::path& path, StateType type, int max_output) {
+void WriteSmallTrace(const std::filesystem::path& path, StateType type, int max_output) {
   TraceWriter writer(path, Header(type), {5, 6}, max_output);
   for (int i = 0; i < 3; ++i) {
     writer.AppendToken(7 + i);
@@ -93,7 +93,7 @@ std::string Join(const Parts& parts) { return Join(parts.header.dump(), parts.da
 
 std::string SmallTrace() {
   const TestFolder folder;
-  WriteTrace(folder / "x", StateType::kF16, 3);
+  WriteSmallTrace(folder / "x", StateType::kF16, 3);
   return ReadFile(folder / "x", kMaxBytes);
 }
 
@@ -120,7 +120,7 @@ INSTANTIATE_TEST_SUITE_P(AllTypes, TraceOfType, testing::Values(StateType::kF16,
 TEST_P(TraceOfType, ReadsBackWhatWasWritten) {
   const StateType type = GetParam();
   const TestFolder folder;
-  WriteTrace(folder / "x", type, 3);
+  WriteSmallTrace(folder / "x", type, 3);
   const TraceFile trace(folder / "x");
   EXPECT_EQ(trace.header().model, Header(type).model);
   EXPECT_EQ(trace.header().device, Header(type).device);
@@ -143,7 +143,7 @@ TEST_P(TraceOfType, ReadsBackWhatWasWritten) {
 TEST_P(TraceOfType, FewerTokensThanRoomLeaveNoGaps) {
   const StateType type = GetParam();
   const TestFolder folder;
-  WriteTrace(folder / "x", type, 1000);
+  WriteSmallTrace(folder / "x", type, 1000);
   const Parts parts = Split(ReadFile(folder / "x", kMaxBytes));
   EXPECT_EQ(parts.data, Integers({5, 6, 7, 8, 9}) + Integers({2, 3, 4}) + TextOf(type, 0, 2, 3) + TextOf(type, 1, 2, 3) +
                             TextOf(type, 2, 2, 3));
@@ -155,7 +155,7 @@ TEST_P(TraceOfType, FewerTokensThanRoomLeaveNoGaps) {
 TEST(TraceWriter, RowsOfCapturePointsMayComeInAnyOrder) {
   const StateType type = StateType::kF16;
   const TestFolder folder;
-  WriteTrace(folder / "expected", type, 3);
+  WriteSmallTrace(folder / "expected", type, 3);
   TraceWriter writer(folder / "x", Header(type), {5, 6}, 3);
   writer.AppendRows(CapturePoint::Final(), Rows(type, 2, 2, 1));
   writer.AppendRows(CapturePoint::Layer(8), Rows(type, 1, 2, 3));
@@ -540,6 +540,131 @@ TEST(TraceFile, StatesMayHoldAnyBits) {
   const TestFolder folder;
   WriteFile(folder / "x", Join(parts));
   EXPECT_EQ(FindNonFinite(TraceFile(folder / "x").Row(CapturePoint::Layer(0), 2), StateType::kF16), 0);
+}
+
+// What WriteSmallTrace writes, with a schedule that says everything.
+TraceContents SmallContents(StateType type) {
+  TraceContents trace{.header = Header(type), .tokens = {5, 6, 7, 8, 9}, .positions = {2, 3, 4}, .rows = {}};
+  trace.header.schedule = {.context = 5,
+                           .chunk = 4,
+                           .threads = 1,
+                           .flash_attention = FlashAttention::kOff,
+                           .cache = CacheType::kQ8_0,
+                           .sequences = 16,
+                           .shared_prefix = 1};
+  trace.header.n_overflow = 6;
+  for (int index = 0; index < 3; ++index) {
+    trace.rows[trace.header.plan.points[static_cast<std::size_t>(index)]] = Rows(type, index, 2, 3);
+  }
+  return trace;
+}
+
+TEST_P(TraceOfType, ContentsSurviveWritingAndReading) {
+  const TraceContents trace = SmallContents(GetParam());
+  const TestFolder folder;
+  WriteTrace(trace, folder / "x");
+  const TraceContents read = ReadTrace(folder / "x");
+  EXPECT_EQ(read.header.model, trace.header.model);
+  EXPECT_EQ(read.header.device, trace.header.device);
+  EXPECT_EQ(read.header.schedule, trace.header.schedule);
+  EXPECT_EQ(read.header.sampling, trace.header.sampling);
+  EXPECT_EQ(read.header.plan.points, trace.header.plan.points);
+  EXPECT_EQ(read.header.plan.type, trace.header.plan.type);
+  EXPECT_EQ(read.header.n_prompt, 2);
+  EXPECT_EQ(read.header.n_overflow, 6u);
+  EXPECT_THAT(read.tokens, ElementsAre(5, 6, 7, 8, 9));
+  EXPECT_THAT(read.positions, ElementsAre(2, 3, 4));
+  EXPECT_EQ(read.rows, trace.rows);
+}
+
+// Nobody can tell a trace that was written at once from one that grew.
+TEST_P(TraceOfType, WrittenAtOnceIsWhatTheWriterWrites) {
+  TraceContents trace = SmallContents(GetParam());
+  trace.header.schedule = kSchedule;
+  const TestFolder folder;
+  WriteTrace(trace, folder / "x");
+  WriteSmallTrace(folder / "expected", GetParam(), 3);
+  const Parts parts = Split(ReadFile(folder / "x", kMaxBytes));
+  const Parts expected = Split(ReadFile(folder / "expected", kMaxBytes));
+  EXPECT_EQ(parts.header.dump(), expected.header.dump());
+  EXPECT_EQ(parts.data, expected.data);
+}
+
+TEST(WriteTrace, TensorsBeginAtMultiplesOfEight) {
+  TraceContents trace = SmallContents(StateType::kF16);
+  const TestFolder folder;
+  for (const char* const name : {"m", "mo", "mod", "mode", "model", "models", "a model", "no model"}) {
+    trace.header.model.name = name;
+    WriteTrace(trace, folder / "x");
+    const std::string file = ReadFile(folder / "x", kMaxBytes);
+    EXPECT_EQ(LoadLittleEndian<std::uint64_t>(std::as_bytes(std::span(file)).data()) % 8, 0u) << name;
+    EXPECT_EQ(TraceFile(folder / "x").header().model.name, name);
+  }
+}
+
+TEST(WriteTrace, PositionsMayLackRows) {
+  TraceContents trace = SmallContents(StateType::kF16);
+  trace.positions = {2, 4};
+  for (int index = 0; index < 3; ++index) {
+    trace.rows[trace.header.plan.points[static_cast<std::size_t>(index)]] = Rows(StateType::kF16, index, 2, 2);
+  }
+  const TestFolder folder;
+  WriteTrace(trace, folder / "x");
+  const TraceFile file(folder / "x");
+  EXPECT_THAT(file.tokens(), ElementsAre(5, 6, 7, 8, 9));
+  EXPECT_THAT(file.positions(), ElementsAre(2, 4));
+  for (int index = 0; index < 3; ++index) {
+    const CapturePoint point = trace.header.plan.points[static_cast<std::size_t>(index)];
+    EXPECT_EQ(TextOf(file.Row(point, 2)), TextOf(StateType::kF16, index, 2, 1));
+    EXPECT_TRUE(file.Row(point, 3).empty());
+    EXPECT_EQ(TextOf(file.Row(point, 4)), TextOf(StateType::kF16, index, 3, 1));
+  }
+}
+
+TEST(WriteTrace, TraceWithoutAnyRowsIsSound) {
+  TraceContents trace = SmallContents(StateType::kF32);
+  trace.positions.clear();
+  for (auto& [point, rows] : trace.rows) rows.clear();
+  const TestFolder folder;
+  WriteTrace(trace, folder / "x");
+  const TraceContents read = ReadTrace(folder / "x");
+  EXPECT_THAT(read.positions, IsEmpty());
+  EXPECT_EQ(read.rows, trace.rows);
+}
+
+TEST(WriteTrace, CapturePointWithoutOneRowAPositionIsAnInputErrorAndNoFile) {
+  const TestFolder folder;
+  const auto expect = [&](const std::function<void(TraceContents&)>& damage, const std::string& message) {
+    TraceContents trace = SmallContents(StateType::kF16);
+    damage(trace);
+    ExpectError([&] { WriteTrace(trace, folder / "x"); }, ErrorKind::kInput, message);
+    EXPECT_THAT(folder.Names(), IsEmpty());
+  };
+  expect([](TraceContents& trace) { trace.rows.erase(CapturePoint::Layer(8)); }, "capture point 8 has not one row a position");
+  expect([](TraceContents& trace) { trace.rows[CapturePoint::Layer(0)].resize(8); },
+         "capture point 0 has not one row a position");
+  expect([](TraceContents& trace) { trace.rows[CapturePoint::Layer(0)].resize(13); },
+         "capture point 0 has not one row a position");
+  expect([](TraceContents& trace) { trace.rows[CapturePoint::Final()].resize(16); },
+         "capture point final has not one row a position");
+  expect([](TraceContents& trace) { trace.positions.pop_back(); }, "capture point 0 has not one row a position");
+}
+
+TEST(WriteTrace, ReplacesTheFileThatItWasReadFrom) {
+  const TestFolder folder;
+  WriteSmallTrace(folder / "x", StateType::kF16, 3);
+  TraceContents trace = ReadTrace(folder / "x");
+  trace.rows[CapturePoint::Layer(8)] = Rows(StateType::kF16, 4, 2, 3);
+  WriteTrace(trace, folder / "x");
+  EXPECT_THAT(folder.Names(), ElementsAre("x"));
+  EXPECT_EQ(TextOf(TraceFile(folder / "x").Rows(CapturePoint::Layer(8))), TextOf(StateType::kF16, 4, 2, 3));
+}
+
+TEST(ReadTrace, WhatIsNoTraceIsAnInputErrorAndAMissingFileAnIoError) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "no trace");
+  ExpectError([&] { ReadTrace(folder / "x"); }, ErrorKind::kInput, StartsWith((folder / "x").string() + ": "));
+  ExpectError([&] { ReadTrace(folder / "y"); }, ErrorKind::kIo, StartsWith((folder / "y").string() + ": cannot open"));
 }
 
 template <typename Bits>

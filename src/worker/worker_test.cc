@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -165,6 +166,9 @@ TEST_F(WorkerTest, MessagesThatAreNoEventsAreItsFailure) {
                  HasSubstr("\"top\" is no capture point"));
   ExpectNoWorker(Saying({{{"type", "tokens"}, {"text", Bytes("")}, {"tokens", {1.5}}}}), ErrorKind::kWorker,
                  HasSubstr("field \"tokens\" is [1.5]"));
+  ExpectNoWorker(Saying({{{"type", "margins"}, {"margins", {"wide"}}}}), ErrorKind::kWorker,
+                 HasSubstr("field \"margins\" is [\"wide\"]"));
+  ExpectNoWorker(Saying({{{"type", "margins"}}}), ErrorKind::kWorker, HasSubstr("field \"margins\" is missing"));
   ExpectNoWorker(Saying({{{"type", "prompt"}, {"tokens", {1}}, {"colour", 1}}}), ErrorKind::kWorker,
                  HasSubstr("unknown field \"colour\""));
 }
@@ -196,7 +200,8 @@ TEST_F(WorkerTest, IsUsableAfterAReportedError) {
 TEST_F(WorkerTest, SendsRequestsAsTheyAre) {
   const GenerateRequest generate = {
       .prompt = "\xff", .raw = false, .sampling = {}, .output_tokens = 2, .plan = {}, .schedule = {}};
-  const PrefillRequest prefill = {.tokens = {1, 2}, .first_position = 1, .plan = {}, .schedule = {}};
+  const PrefillRequest prefill = {
+      .tokens = {1, 2}, .first_position = 1, .plan = {}, .check = Sampling{}, .in_steps = true, .schedule = {}};
   {
     Worker worker(
         Saying({Hello(),
@@ -222,6 +227,7 @@ const std::vector<Json>& Events() {
       {{"type", "progress"}, {"phase", "prefill"}, {"done", 2}, {"total", 2.5}},
       {{"type", "rows"}, {"states", {{"0", Bytes("ab")}, {"final", Bytes("cd")}}}},
       {{"type", "tokens"}, {"tokens", {3}}, {"text", Bytes("\xe4")}},
+      {{"type", "margins"}, {"margins", {0.0, 2.5, std::numeric_limits<double>::infinity()}}},
       ToJson(PrefillResult{.schedule = kSchedule, .n_overflow = 0, .seconds = 1}),
       ToJson(PrefillResult{.schedule = kSchedule, .n_overflow = 0, .seconds = 1}),
   };
@@ -239,10 +245,16 @@ TEST_F(WorkerTest, HandsOnEventsInOrder) {
           },
       .tokens = [&](std::span<const Token> tokens,
                     std::string_view text) { heard.push_back(std::to_string(tokens[0]) + "=" + std::string(text)); },
+      .margins =
+          [&](std::span<const double> margins) {
+            heard.emplace_back("margins");
+            for (const double margin : margins) heard.back() += " " + std::to_string(margin);
+          },
       .progress = [&](std::string_view phase, double done,
                       double total) { heard.push_back(std::string(phase) + " " + std::to_string(done / total)); }};
   worker.Prefill({}, events);
-  EXPECT_THAT(heard, ElementsAre("prompt of 2", "prefill 0.800000", "0=ab", "final=cd", "3=\xe4"));
+  EXPECT_THAT(heard,
+              ElementsAre("prompt of 2", "prefill 0.800000", "0=ab", "final=cd", "3=\xe4", "margins 0.000000 2.500000 inf"));
 }
 
 TEST_F(WorkerTest, EventsThatNobodyWantsAreSkipped) {
@@ -304,6 +316,7 @@ TEST_F(WorkerTest, EventsBetweenCancelAndReplyAreDropped) {
   int n_later = 0;
   events.rows = [&](CapturePoint, std::span<const std::byte>) { ++n_later; };
   events.tokens = [&](std::span<const Token>, std::string_view) { ++n_later; };
+  events.margins = [&](std::span<const double>) { ++n_later; };
   ExpectError([&] { worker.Prefill({}, events); }, ErrorKind::kCancelled, "cancelled");
   EXPECT_EQ(n_later, 0);
 }

@@ -1,0 +1,142 @@
+// For the tests of this module: a small trace, and a worker that is a script.
+#ifndef VERILLM_ATTACK_TEST_SUPPORT_H_
+#define VERILLM_ATTACK_TEST_SUPPORT_H_
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/test_support.h"
+#include "trace/trace_file.h"
+#include "worker/frame.h"
+#include "worker/worker.h"
+
+namespace verillm {
+
+constexpr std::size_t kSmallWidth = 4;
+
+inline ModelIdentity SmallModel() {
+  return {.name = "m",
+          .digest = "ba7816bf8f01cfea",
+          .architecture = "llama",
+          .weight_type = "F16",
+          .n_layer = 8,
+          .width = kSmallWidth,
+          .n_vocab = 10,
+          .vocabulary_digest = "v"};
+}
+
+inline DeviceIdentity SmallDevice() {
+  return {.name = "cpu:x64", .backend = "CPU", .description = "a CPU", .features = {}, .engine = "e", .memory_total = 1};
+}
+
+// Element `i` of the state at the plan's capture point number `index`: an eighth at least, of both signs, and exact in every
+// type.
+inline float SmallState(std::size_t index, int position, std::size_t i) {
+  const float size = 0.125F * static_cast<float>(1 + 4 * index + static_cast<std::size_t>(position) + i);
+  return i % 2 == 0 ? size : -size;
+}
+
+// Prompt 5 6, output 7 8 9; layers 0 and 4, and final.
+inline TraceContents SmallTrace(StateType type) {
+  TraceContents trace;
+  trace.header = {.model = SmallModel(),
+                  .device = SmallDevice(),
+                  .schedule = {.context = 5, .chunk = 512, .threads = 2},
+                  .sampling = {.temperature = 0.5, .top_p = 0.5, .seed = 3, .ignore_end = true},
+                  .plan = {{CapturePoint::Layer(0), CapturePoint::Layer(4), CapturePoint::Final()}, type},
+                  .n_prompt = 2};
+  trace.tokens = {5, 6, 7, 8, 9};
+  trace.positions = {2, 3, 4};
+  for (std::size_t index = 0; index < trace.header.plan.points.size(); ++index) {
+    std::vector<float> states;
+    for (const int position : trace.positions) {
+      for (std::size_t i = 0; i < kSmallWidth; ++i) states.push_back(SmallState(index, position, i));
+    }
+    std::vector<std::byte>& rows = trace.rows[trace.header.plan.points[index]];
+    rows.resize(states.size() * static_cast<std::size_t>(FormatOf(type).bytes));
+    EncodeStates(states, type, rows);
+  }
+  return trace;
+}
+
+// All states of a capture point as numbers.
+inline std::vector<float> States(const TraceContents& trace, CapturePoint point) {
+  const StateType type = trace.header.plan.type;
+  const std::vector<std::byte>& rows = trace.rows.at(point);
+  std::vector<float> states(rows.size() / static_cast<std::size_t>(FormatOf(type).bytes));
+  for (std::size_t i = 0; i < states.size(); ++i) states[i] = DecodeState(rows, type, i);
+  return states;
+}
+
+// ---- What a worker says ----
+
+inline Json TextBytes(std::string_view text) { return BytesToJson(std::as_bytes(std::span(text))); }
+
+inline Json RowsEvent(const TraceContents& trace) {
+  Json states = Json::object();
+  for (const auto& [point, rows] : trace.rows) states[point.Name()] = BytesToJson(rows);
+  return {{"type", "rows"}, {"states", std::move(states)}};
+}
+
+// Of a generation that ends in this trace, with "abc" as its text.
+inline std::vector<Json> GenerateAnswers(const TraceContents& trace) {
+  const auto output = trace.tokens.begin() + trace.header.n_prompt;
+  return {{{"type", "prompt"}, {"tokens", std::vector<Token>(trace.tokens.begin(), output)}},
+          RowsEvent(trace),
+          {{"type", "tokens"}, {"tokens", std::vector<Token>(output, trace.tokens.end())}, {"text", TextBytes("abc")}},
+          ToJson(GenerateResult{
+              .schedule = trace.header.schedule, .n_overflow = 0, .prefill_seconds = 0.25, .decode_seconds = 0.75})};
+}
+
+inline Json LoadAnswer() { return {{"type", "done"}, {"model", ToJson(SmallModel())}}; }
+
+inline Json ErrorAnswer(const char* kind, const char* message) {
+  return {{"type", "error"}, {"kind", kind}, {"message", message}};
+}
+
+// A worker that says these messages one after the other, whatever it is asked.
+class ScriptedWorker {
+ public:
+  explicit ScriptedWorker(const std::vector<Json>& messages) {
+    const std::filesystem::path path = folder_ / "messages";
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    WriteFrame(descriptor, {{"type", "done"}, {"protocol", kProtocolVersion}, {"device", ToJson(SmallDevice())}});
+    for (const Json& message : messages) WriteFrame(descriptor, message);
+    ::close(descriptor);
+    const std::string script = "cat \"$0\"; cat > \"$0.requests\"";
+    worker_ = std::make_unique<Worker>(
+        WorkerCommand{.name = "scripted", .command = {"sh", "-c", script, path.string()}, .device = "cpu"}, cancel_);
+  }
+
+  Worker& operator*() { return *worker_; }
+
+  // Ends it, and gives what it was asked after the hello.
+  std::vector<Json> Requests() {
+    worker_.reset();
+    std::vector<Json> requests;
+    const int descriptor = ::open((folder_ / "messages.requests").c_str(), O_RDONLY | O_CLOEXEC);
+    while (std::optional<Json> request = ReadFrame(descriptor)) requests.push_back(*std::move(request));
+    ::close(descriptor);
+    if (!requests.empty()) requests.erase(requests.begin());
+    return requests;
+  }
+
+ private:
+  const TestFolder folder_;
+  const std::atomic<bool> cancel_ = false;
+  std::unique_ptr<Worker> worker_;
+};
+
+}  // namespace verillm
+
+#endif  // VERILLM_ATTACK_TEST_SUPPORT_H_
