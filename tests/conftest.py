@@ -1,5 +1,6 @@
-"""What the end-to-end tests share: the command, the small model, a recorded inference."""
+"""What the end-to-end tests share: the command, the small model, a recorded inference, the form of refusals."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+INPUT, WORKER, REJECTED, INCONCLUSIVE = 2, 4, 1, 3
+HELP = "Run with --help for more information."
+
+
+def assert_refused(done, *words):
+    """Exit code 2, nothing on standard output, one line that names everything in `words`."""
+    assert done.code == INPUT, done.err
+    assert done.out == ""
+    lines = done.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("verillm: "), done.err
+    for word in words:
+        assert str(word) in lines[0]
+
+
+def assert_usage(done, *words):
+    """As assert_refused, for what the parser of the options says, which points to --help in a second line."""
+    assert done.code == INPUT, done.err
+    assert done.out == ""
+    lines = done.err.splitlines()
+    assert len(lines) == 2 and lines[1] == HELP, done.err
+    for word in words:
+        assert word in lines[0]
 
 
 @dataclass
@@ -37,6 +61,17 @@ def run(verillm):
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
 
     return call
+
+
+@pytest.fixture(scope="session")
+def variants(run):
+    """The best CPU variant that runs here, and the best one with narrower vectors."""
+    done = run("devices", "--json")
+    assert done.code == 0, done.err
+    devices = [device for device in json.loads(done.out)["devices"] if device["can_run"] and device["backend"] == "CPU"]
+    best = devices[0]
+    other = next((device for device in devices if "avx512f" not in device["needs"] and device != best), devices[-1])
+    return best["name"], other["name"]
 
 
 @pytest.fixture(scope="session")

@@ -14,31 +14,9 @@ from pathlib import Path
 import pytest
 
 import safetensors_edit
-from conftest import ROOT
+from conftest import INPUT, REJECTED, ROOT, WORKER, assert_refused, assert_usage
 
 PYTHON = sys.executable
-INPUT, WORKER, REJECTED = 2, 4, 1
-HELP = "Run with --help for more information."
-
-
-def assert_refused(done, *words):
-    """Exit code 2, nothing on standard output, one line that names everything in `words`."""
-    assert done.code == INPUT, done.err
-    assert done.out == ""
-    lines = done.err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("verillm: "), done.err
-    for word in words:
-        assert str(word) in lines[0]
-
-
-def assert_usage(done, *words):
-    """As assert_refused, for what the parser of the options says, which points to --help in a second line."""
-    assert done.code == INPUT, done.err
-    assert done.out == ""
-    lines = done.err.splitlines()
-    assert len(lines) == 2 and lines[1] == HELP, done.err
-    for word in words:
-        assert word in lines[0]
 
 
 def assert_worker_failed(done, *words):
@@ -158,8 +136,8 @@ def test_layer_interval_outside_the_model_is_refused(infer, verify, interval):
         assert_refused(done, f"layer interval of {interval}", "1 to 30")
 
 
-def test_last_layer_past_the_model_is_refused(verify):
-    assert_refused(verify("--last-layer", 31), "layer 31", "30 blocks")
+def test_depth_past_the_model_is_refused(verify):
+    assert_refused(verify("--depth", 31), "--depth", '"31"', "0 to 30")
 
 
 def test_prompt_longer_than_the_context_is_refused(infer, tmp_path):
@@ -232,6 +210,10 @@ def test_unknown_subcommand_is_refused(run):
         (["verify", "--model", "smollm2-135m"], "folder"),
         (["verify", "out"], "--model"),
         (["compare", "a.safetensors"], "b"),
+        (["attack", "run", "greedy", "--model", "smollm2-135m", "--out", "out"], "--prompt"),
+        (["attack", "run", "--model", "smollm2-135m", "--prompt", "Hello", "--out", "out"], "name"),
+        (["calibrate", "--out", "calibration.json"], "--config"),
+        (["calibrate", "--config", "calibration.yaml"], "--out"),
         (["experiment", "run"], "config"),
         (["experiment", "report"], "folder"),
         (["worker"], "--device"),
@@ -371,6 +353,33 @@ def test_missing_metadata_is_refused(verify, trace_file, key):
     del metadata[key]
     safetensors_edit.save(trace_file, metadata, tensors)
     assert_refused(verify(), trace_file, "__metadata__", f'"{key}"', "missing")
+
+
+def test_trace_of_another_format_version_is_refused(verify, trace_file):
+    metadata, tensors = safetensors_edit.load(trace_file)
+    assert metadata["format_version"] == "2"
+    metadata["format_version"] = "1"
+    safetensors_edit.save(trace_file, metadata, tensors)
+    assert_refused(verify(), trace_file, "version 1 is not", "version 2")
+
+
+@pytest.mark.parametrize("field", ["context", "chunk", "threads", "flash_attention", "cache", "sequences", "shared_prefix"])
+def test_schedule_that_lacks_a_field_is_refused(verify, trace_file, field):
+    metadata, tensors = safetensors_edit.load(trace_file)
+    schedule = json.loads(metadata["schedule"])
+    del schedule[field]
+    metadata["schedule"] = json.dumps(schedule)
+    safetensors_edit.save(trace_file, metadata, tensors)
+    assert_refused(verify(), trace_file, "schedule", f'"{field}"')
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("flash_attention", "maybe"), ("cache", "q2_k"), ("sequences", 0), ("sequences", 65), ("shared_prefix", -1), ("chunk", 0), ("batch", 1)],
+)
+def test_schedule_that_makes_no_sense_is_refused(verify, trace_file, field, value):
+    safetensors_edit.change_metadata(trace_file, "schedule", **{field: value})
+    assert_refused(verify(), trace_file, "schedule", value if field != "batch" else '"batch"')
 
 
 def test_trace_without_metadata_is_refused(verify, trace_file):
@@ -553,13 +562,14 @@ def test_worker_killed_during_a_verification_leaves_the_inference_to_go_on_from(
     assert "small_cpu@one_to_cpu@two_trial1.json" in map(str, after)
 
 
-def test_worker_of_another_protocol_version_fails(experiment, answering):
-    done = experiment(answering(frame(cbor({"type": "done", "protocol": 99}))))
-    assert_worker_failed(done, "cpu@one", "protocol version 99", "install the same version")
+@pytest.mark.parametrize("version", [1, 99])
+def test_worker_of_another_protocol_version_fails(experiment, answering, version):
+    done = experiment(answering(frame(cbor({"type": "done", "protocol": version}))))
+    assert_worker_failed(done, "cpu@one", f"protocol version {version},", "speaks 2:", "install the same version")
 
 
 def test_worker_that_says_too_little_of_itself_fails(experiment, answering):
-    assert_worker_failed(experiment(answering(frame(cbor({"type": "done", "protocol": 1})))), "cpu@one", '"device"')
+    assert_worker_failed(experiment(answering(frame(cbor({"type": "done", "protocol": 2})))), "cpu@one", '"device"')
 
 
 def test_worker_that_greets_in_plain_text_fails_with_the_greeting(experiment, answering):

@@ -1,7 +1,9 @@
 """Experiment 2 end to end with short outputs: files, resumption, split steps, other workers, a second architecture."""
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +38,8 @@ def test_both_scenarios_leave_the_published_files(results):
         trial = json.loads(path.read_text())
         assert {"experiment", "trial_id", "model", "inference_device", "verification_device", "prompt", "schema_version", "context"} <= set(trial)
         assert trial["experiment"] == "exp2" and trial["inference_device"] != trial["verification_device"]
+        assert trial["schema_version"] == 2
+        assert (trial["attack"], trial["lazy_verifier"], trial["expected_result"]) == ("none", "none", "ACCEPT")
         inference = trial["inference"]
         assert inference["generated_length"] == 16
         assert inference["timing"]["total_time"] > 0 and inference["timing"]["tokens_per_second"] > 0
@@ -54,6 +58,7 @@ def test_both_scenarios_leave_the_published_files(results):
             assert verifier["overhead"]["percentage"] > 0
             assert set(verifier["policies"]) == {"paper", "reference"}
         assert {"avg_accept_rate", "avg_overhead_percentage", "final_verdict"} <= set(trial["summary"])
+        assert (trial["summary"]["final_verdict"], trial["summary"]["as_expected"]) == ("PASS", True)
 
 
 def test_summary_answers_jq_like_the_published_one(results):
@@ -62,7 +67,9 @@ def test_summary_answers_jq_like_the_published_one(results):
         summary = json.loads(path.read_text())
         assert summary["num_trials"] == 2 and summary["num_verifiers_per_trial"] == 2 and len(summary["trials"]) == 2
         assert 0.9 < summary["aggregate"]["avg_accept_rate"] <= 1
+        assert summary["schema_version"] == 2
         assert summary["aggregate"]["pass_rate"] == 1
+        assert summary["aggregate"]["as_expected_rate"] == 1 and summary["aggregate"]["first_as_expected"] == 1
         assert 0 < summary["aggregate"]["avg_overhead_percentage"]
         assert 0.9 < summary["aggregate"]["avg_accept_rate_published_plan"] <= 1
 
@@ -74,8 +81,21 @@ def test_report_answers_the_three_questions(run, results):
     for words in ("Do the devices differ?", "Is one direction worse?", "Does the error grow with depth?", "99.79 %", "criterion"):
         assert words in done.out
     report = json.loads(run("experiment", "report", folder, "--json").out)
+    assert report["schema_version"] == 2 and report["detection"] == []
     assert [direction["scenario"] for direction in report["directions"]] == [1, 2]
     assert {question["question"] for question in report["questions"]} == {"device difference", "direction", "depth"}
+
+
+def test_report_begins_with_a_table_of_the_cases(results):
+    _, ran = results
+    lines = ran.out.splitlines()
+    assert lines[0] == "exp2: Does other hardware break an honest verification?" and lines[1] == ""
+    header = re.split(r" {2,}", lines[2].strip())
+    assert header == ["prover", "verifier", "cheat", "policy", "accept rate", "passed", "expected", "as expected"]
+    cases = [re.split(r" {2,}", line.strip()) for line in itertools.takewhile(str.strip, lines[3:])]
+    assert len(cases) == 2 and cases[0][:2] == cases[1][1::-1]
+    for case in cases:
+        assert case[2:4] == ["none", "paper"] and case[5:] == ["100.00 %", "accept", "100.00 %"]
 
 
 def test_second_run_keeps_everything(run, results):

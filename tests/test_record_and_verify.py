@@ -22,18 +22,8 @@ def verify(run, folder, model, *options):
     assert done.code in (0, 1), done.err
     result = json.loads(done.out)
     assert done.code == {"accept": 0, "reject": 1}[result["verdict"]]
+    assert result["schema_version"] == 2
     return result
-
-
-@pytest.fixture(scope="module")
-def variants(run):
-    """The best CPU variant that runs here, and the best one with narrower vectors."""
-    done = run("devices", "--json")
-    assert done.code == 0, done.err
-    devices = [device for device in json.loads(done.out)["devices"] if device["can_run"] and device["backend"] == "CPU"]
-    best = devices[0]
-    other = next((device for device in devices if "avx512f" not in device["needs"] and device != best), devices[-1])
-    return best["name"], other["name"]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +101,7 @@ def test_same_seed_generates_the_same_and_another_seed_does_not(run, model, vari
 
 def test_plan_that_ends_lower_gives_the_same_states(run, model, honest, variants):
     full = verify(run, honest, model, "--device", variants[1])["per_capture_point"]
-    lower = verify(run, honest, model, "--device", variants[1], "--last-layer", 16)["per_capture_point"]
+    lower = verify(run, honest, model, "--device", variants[1], "--depth", 16, "--check", "states")["per_capture_point"]
     assert list(lower) == ["0", "8", "16"]
     for name, point in lower.items():
         assert point == full[name]
@@ -130,6 +120,10 @@ def test_python_safetensors_reads_the_trace(run, model, variants, tmp_path, stat
         metadata = trace.metadata()
         assert json.loads(metadata["device"])["name"] == variants[0]
         assert json.loads(metadata["sampling"])["temperature"] == 0.7
+        assert (metadata["format"], metadata["format_version"]) == ("verillm-trace", "2")
+        schedule = json.loads(metadata["schedule"])
+        assert set(schedule) == {"context", "chunk", "threads", "flash_attention", "cache", "sequences", "shared_prefix"}
+        assert (schedule["flash_attention"], schedule["cache"], schedule["sequences"], schedule["shared_prefix"]) == ("auto", "f16", 1, 0)
         for name in sorted(names - {"tokens", "positions"}):
             assert trace.get_slice(name).get_shape() == [N_OUTPUT, 576]
             if states == "bf16":  # numpy has no such type: the upper half of an F32
@@ -163,7 +157,7 @@ def test_compare_shows_how_far_two_traces_lie_apart(run, model, honest, variants
 def test_help_names_every_subcommand_and_the_exit_codes(run):
     done = run("--help")
     assert done.code == 0
-    for word in ("devices", "model", "infer", "verify", "compare", "experiment", "worker", "Exit codes"):
+    for word in ("devices", "model", "infer", "verify", "compare", "attack", "calibrate", "experiment", "worker", "Exit codes"):
         assert word in done.out
 
 
