@@ -275,8 +275,7 @@ void Session::Prefill(std::span<const Token> tokens, bool want_logits, const std
   if (tokens.empty()) return;
   // Where logits are wanted in the end, all passes have to fill the key and value caches of all blocks.
   const bool stop_early = !want_logits && !recorder_->WantsAnyLogits();
-  const bool has_prefix = n_tokens_ == 0 && !tokens.empty();
-  const std::size_t n_prefix = has_prefix ? std::min<std::size_t>(tokens.size() - 1, schedule_.shared_prefix) : 0;
+  const std::size_t n_prefix = n_tokens_ == 0 ? std::min<std::size_t>(tokens.size() - 1, schedule_.shared_prefix) : 0;
   const auto append = [&](std::size_t begin, std::size_t end) {
     while (begin < end) {
       const std::size_t n = std::min(end - begin, static_cast<std::size_t>(PassSize()));

@@ -194,7 +194,10 @@ std::vector<std::string> ReadPrompts(const std::filesystem::path& path, const st
   file.Finish();
   if (!lengths.Has(length))
     throw Error(ErrorKind::kUsage, fmt::format("{}: has no prompts of length \"{}\"", path.string(), length));
-  return ReadWords(lengths.At(length), path.string());
+  const YAML::Node prompts = lengths.At(length);
+  if (prompts.IsScalar())
+    throw Error(ErrorKind::kInput, fmt::format("{}:{}: is no list of words", path.string(), prompts.Mark().line + 1));
+  return ReadWords(prompts, path.string());
 }
 
 WorkerCommand WorkerFor(const std::map<std::string, std::vector<std::string>>& workers, const std::string& device,

@@ -312,7 +312,7 @@ TEST(JudgeCalibrated, RejectsHonestStatesOfTokensThatWereNotChosenAsAsked) {
 TEST(JudgeCalibrated, UsesTheMarginsThatWereLearned) {
   Calibration calibration = HandMade();
   calibration.limits[static_cast<std::size_t>(Score::kSamplingMargin)] = {1.5, 4};
-  EXPECT_EQ(JudgeCalibrated(calibration, WithMargins(60, {1.0, 1.0, 1.0, 1.0, 3.0})).verdict, Verdict::kAccept);
+  EXPECT_EQ(JudgeCalibrated(calibration, WithMargins(90, {1.0, 1.0, 1.0, 1.0, 3.0})).verdict, Verdict::kAccept);
 }
 
 TEST(JudgeCalibrated, RejectsFalseStatesOfTokensThatWereChosenAsAsked) {

@@ -288,7 +288,7 @@ TEST(PrintDetection, HasARowForEachAttack) {
   const std::vector<std::string> lines = LinesOf(DetectionOf(HandMadeTrials()));
   ASSERT_THAT(lines, SizeIs(4));
   EXPECT_THAT(lines[0], StartsWith("attack"));
-  EXPECT_THAT(Cells(lines[1]), ElementsAre("none (honest)", "-4.67", "0.063", "75.00 %", "50.00 %", "0/2", "0/2", "-"));
+  EXPECT_THAT(Cells(lines[1]), ElementsAre("none (honest)", "-4.67", "0.062", "75.00 %", "50.00 %", "0/2", "0/2", "-"));
   EXPECT_THAT(Cells(lines[2]),
               ElementsAre("weights-q8_0", "-2.33", "0.29", "50.00 %", "50.00 %", "2/3", "2/3", "11", "0.9722", "0.6667"));
   EXPECT_THAT(Cells(lines[3]),

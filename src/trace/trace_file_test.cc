@@ -261,7 +261,7 @@ TEST(TraceWriter, RoomOfTheHeaderSufficesForTheLongestNumbers) {
   TraceWriter writer(folder / "x", Header(StateType::kF16), {5, 6}, 1);
   writer.AppendToken(7);
   for (const CapturePoint point : Header(StateType::kF16).plan.points) writer.AppendRows(point, Rows(StateType::kF16, 0, 2, 1));
-  writer.Finish({.context = longest, .chunk = longest, .threads = longest, .sequences = 64, .shared_prefix = longest},
+  writer.Finish({.context = longest, .chunk = longest, .threads = 512, .sequences = 64, .shared_prefix = longest},
                 ~std::uint64_t{0});
   EXPECT_EQ(TraceFile(folder / "x").header().n_overflow, ~std::uint64_t{0});
 }
