@@ -224,17 +224,20 @@ Session::Session(const Model& model, const Schedule& schedule, Recording recordi
 
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<std::uint32_t>(schedule.context * schedule.sequences);
-  params.n_batch = static_cast<std::uint32_t>(std::max(std::min(schedule.chunk, schedule.context), schedule.sequences));
-  params.n_ubatch = params.n_batch;
   params.n_threads = schedule.threads;
   params.n_threads_batch = schedule.threads;
   params.flash_attn_type = FlashAttentionType(schedule.flash_attention);
   params.type_k = params.type_v = GgmlType(schedule.cache);
-  if (schedule.sequences > 1 || schedule.shared_prefix > 0) {
+  const bool alone = schedule.sequences == 1 && schedule.shared_prefix == 0;
+  const int n_sequences = alone ? 1 : kFirstCompanion + schedule.sequences - 1;
+  if (!alone) {
     // All sequences in one cache, as servers keep them.
-    params.n_seq_max = static_cast<std::uint32_t>(kFirstCompanion + schedule.sequences - 1);
+    params.n_seq_max = static_cast<std::uint32_t>(n_sequences);
     params.kv_unified = true;
   }
+  // llama.cpp wants room for an output of every sequence.
+  params.n_batch = static_cast<std::uint32_t>(std::max(std::min(schedule.chunk, schedule.context), n_sequences));
+  params.n_ubatch = params.n_batch;
   params.cb_eval = Recorder::Callback;
   params.cb_eval_user_data = recorder_.get();
   context_.reset(llama_init_from_model(model.get(), params));

@@ -595,11 +595,13 @@ TEST(Session, CachesOfFewerBitsShowCoarserStates) {
     double least;
     double most;
   } kRanges[] = {{CacheType::kF32, 0, 1e-5},     {CacheType::kF16, 5e-5, 2e-3}, {CacheType::kBF16, 1e-3, 1e-2},
-                 {CacheType::kQ8_0, 1e-3, 1e-2}, {CacheType::kQ5_0, 1e-2, 0.1}, {CacheType::kQ4_1, 2e-2, 0.2},
+                 {CacheType::kQ8_0, 1e-3, 2e-2}, {CacheType::kQ5_0, 1e-2, 0.1}, {CacheType::kQ4_1, 2e-2, 0.2},
                  {CacheType::kQ4_0, 2e-2, 0.2}};
   for (const auto& [cache, least, most] : kRanges) {
     Schedule schedule = ScheduleOf(512);
-    schedule.flash_attention = FlashAttention::kOn;
+    // Fused attention computes in half precision whatever the cache; quantised values cannot be read without it.
+    const bool quantised = cache > CacheType::kBF16;
+    schedule.flash_attention = quantised ? FlashAttention::kOn : FlashAttention::kOff;
     schedule.cache = cache;
     const double worst = WorstDistance(PrefillAndSteps(*loaded.model, schedule, FullPlan(), 5, 0, true), reference);
     EXPECT_GE(worst, least) << CacheTypeName(cache);
@@ -810,12 +812,13 @@ double WorstDistance(const Logits& a, const Logits& b) {
   return worst;
 }
 
-// The caches are F32, so that nothing but the order of sums differs.
+// The caches are F32 and attention is not fused, so that nothing but the order of sums differs.
 TEST(Session, LogitsHandedOutAreThoseOfSingleStepsWhateverTheChunks) {
   const LoadedModel loaded;
   constexpr double kSumsBound = 1e-5;
   Schedule schedule = ScheduleOf(512);
   schedule.cache = CacheType::kF32;
+  schedule.flash_attention = FlashAttention::kOff;
   Logits by_steps;
   Session session(*loaded.model, schedule, {}, kNeverCancelled);
   for (const Token token : TestTokens()) {
