@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "attack/attack.h"
@@ -18,6 +19,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "engine/device.h"
 #include "experiment/partial_audit.h"
 #include "experiment/result_json.h"
@@ -91,6 +93,7 @@ class Run {
     progress_state_.trials = config.trials;
     prompts_ = ReadPrompts(config.prompts, config.prompt_length);
     policies_ = PoliciesOf(config);
+    if (!config.calibration.empty()) calibration_digest_ = Sha256HexOfFile(config.calibration);
     MakeFolder(out);
     progress_state_.phase = "hashing the model";
     reference_ = ReferenceTo(
@@ -323,17 +326,23 @@ class Run {
   Json Settings() const {
     std::string prompts;
     for (const std::string& prompt : prompts_) prompts += prompt + '\0';
-    return {{"model_digest", reference_.digest},       {"prompts_digest", Sha256Hex(std::as_bytes(std::span(prompts)))},
-            {"prompt_length", config_.prompt_length},  {"raw", config_.raw},
-            {"output_tokens", config_.output_tokens},  {"sampling", ToJson(config_.sampling)},
-            {"layers_every", config_.layers_every},    {"final", config_.with_final},
-            {"states", StateTypeName(config_.states)}, {"schedule", ToJson(config_.schedule)},
-            {"verifiers", config_.verifiers},          {"policy", config_.policy},
-            {"thresholds", ToJson(config_.thresholds)}};
-  }
-
-  Json CalibrationDigest() const {
-    return config_.calibration.empty() ? Json(nullptr) : Json(Sha256HexOfFile(config_.calibration));
+    return {{"model_digest", reference_.digest},
+            {"prompts_digest", Sha256Hex(std::as_bytes(std::span(prompts)))},
+            {"prompt_length", config_.prompt_length},
+            {"raw", config_.raw},
+            {"output_tokens", config_.output_tokens},
+            {"sampling", ToJson(config_.sampling)},
+            {"layers_every", config_.layers_every},
+            {"final", config_.with_final},
+            {"states", StateTypeName(config_.states)},
+            {"schedule", ToJson(config_.schedule)},
+            {"verifiers", config_.verifiers},
+            {"policy", config_.policy},
+            {"thresholds", ToJson(config_.thresholds)},
+            {"check_sampling", config_.check_sampling},
+            {"match", config_.match},
+            {"trap", config_.trap},
+            {"calibration_digest", calibration_digest_}};
   }
 
   [[noreturn]] static void ThrowOtherSettings(const fs::path& path) {
@@ -382,6 +391,7 @@ class Run {
     const TraceFile trace(FilesIn(folder).trace);
     const std::string text = ReadFile(FilesIn(folder).text, kMaxTextBytes);
     const double inference_seconds = ReadInferenceRecord(folder).total_seconds();
+    CheckCalibration(trace.header(), model, worker.device());
     progress_state_.phase = phase;
     Tell(0, static_cast<double>(trace.tokens().size()));
     const Verification verification = VerifyTrace(worker, model, trace, text,
@@ -400,6 +410,14 @@ class Run {
     json["schedule"] = ToJson(verification.schedule);
     json["n_overflow"] = verification.n_overflow;
     return json;
+  }
+
+  // Refuses a calibration of another model; says once a pair of devices where its rates do not hold.
+  void CheckCalibration(const TraceHeader& header, const ModelIdentity& model, const DeviceIdentity& verifier) {
+    const auto calibrated = policies_.find("calibrated");
+    if (calibrated == policies_.end()) return;
+    const std::string warning = CheckApplies(*calibrated->second.calibration, model, header.plan.type, header.device, verifier);
+    if (!warning.empty() && warned_.insert(warning).second) Log(LogLevel::kWarning, warning);
   }
 
   // What every policy makes of a discrepancy, in the published form.
@@ -470,6 +488,8 @@ class Run {
   RunProgress progress_state_;
   std::vector<std::string> prompts_;
   std::map<std::string, Policy> policies_;
+  Json calibration_digest_;  // null where there is no calibration
+  std::set<std::string> warned_;
   ModelReference reference_;
   std::map<std::string, std::unique_ptr<Worker>> workers_;
   std::map<std::string, ModelIdentity> models_;
