@@ -498,7 +498,8 @@ def test_calibration_says_what_it_learned_from(learned, model, honest, variants)
     for name, limits in calibration["limits"].items():
         assert limits["extreme"] > limits["threshold"], name
     assert 1 < calibration["limits"]["element error"]["threshold"] < 10
-    assert 0 < calibration["limits"]["sampling margin"]["threshold"] < 0.5
+    # Honest margins are 0 nearly always: their 99 % quantile may be.
+    assert 0 <= calibration["limits"]["sampling margin"]["threshold"] < 0.5
     assert "1 pairs of devices, 8 responses, 2000 positions" in done.err and str(file) in done.err
     for name in calibration["limits"]:
         assert any(line.startswith(name + " ") for line in done.out.splitlines())
