@@ -84,8 +84,8 @@ void AddAttackCommand(CLI::App& app, Run& run) {
   list_command->callback([list, &run] { run = [list](Streams& streams) { return RunList(*list, streams); }; });
 
   const auto options = std::make_shared<RunOptions>();
-  CLI::App* run_command =
-      attack->add_subcommand("run", "Make a recording as a cheating prover; it claims what an honest one of the same request would");
+  CLI::App* run_command = attack->add_subcommand(
+      "run", "Make a recording as a cheating prover; it claims what an honest one of the same request would");
   run_command->add_option("name", options->name, "One of verillm attack list")->required();
   AddDeviceOptions(*run_command, options->device);
   run_command->add_option("--prompt", options->prompt, "The prompt")->required();

@@ -87,9 +87,10 @@ std::string FirstDifference(const ResponseDiscrepancy& discrepancy) {
 
 void CheckReplayable(const DeviceIdentity& prover, const DeviceIdentity& verifier) {
   if (prover.name == verifier.name && prover.description == verifier.description && prover.engine == verifier.engine) return;
-  throw Error(ErrorKind::kUsage,
-              fmt::format("a replay needs the prover's device and build: {} ({}, {}), not {} ({}, {}); use --match across devices",
-                          prover.name, prover.description, prover.engine, verifier.name, verifier.description, verifier.engine));
+  throw Error(
+      ErrorKind::kUsage,
+      fmt::format("a replay needs the prover's device and build: {} ({}, {}), not {} ({}, {}); use --match across devices",
+                  prover.name, prover.description, prover.engine, verifier.name, verifier.description, verifier.engine));
 }
 
 Policy ChosenPolicy(const VerifyOptions& options) {
@@ -148,10 +149,11 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
     if (verification.discrepancy.margins) json["margins"] = *verification.discrepancy.margins;
     streams.out << json.dump(2) << "\n";
   } else {
-    fmt::print(streams.out, "{} + {} tokens of {}, prover {}, verifier {}, {} in {}\n", header.n_prompt, n_output, ready.model.name,
-               header.device.name, verification.device.name, in_provers_schedule ? "the prover's own steps" : "one prefill",
-               FormatSeconds(verification.seconds));
-    if (request.first_outputs > 0) fmt::print(streams.out, "only the first {} output tokens were checked\n", request.first_outputs);
+    fmt::print(streams.out, "{} + {} tokens of {}, prover {}, verifier {}, {} in {}\n", header.n_prompt, n_output,
+               ready.model.name, header.device.name, verification.device.name,
+               in_provers_schedule ? "the prover's own steps" : "one prefill", FormatSeconds(verification.seconds));
+    if (request.first_outputs > 0)
+      fmt::print(streams.out, "only the first {} output tokens were checked\n", request.first_outputs);
     streams.out << "\n";
     PrintVerdict(verification.discrepancy, result, streams.out);
   }
@@ -167,7 +169,8 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
   AddDeviceOptions(*command, options->device);
   command
       ->add_option("--policy", options->policy,
-                   fmt::format("Rule for the verdict: {}, or the file of a calibration (verillm calibrate)", fmt::join(PolicyNames(), ", ")))
+                   fmt::format("Rule for the verdict: {}, or the file of a calibration (verillm calibrate)",
+                               fmt::join(PolicyNames(), ", ")))
       ->capture_default_str();
   command->add_option("--check", options->check, "states: the computation; sampling: how tokens were chosen; all: both")
       ->check(CLI::IsMember({"states", "sampling", "all"}))
@@ -183,9 +186,11 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
   command->add_option("--layers-every", options->layers_every, "Demand every so many layers (default: 8)");
   command->add_option("--depth", options->depth,
                       "Demand nothing above this layer; the prefill stops there where sampling is not checked. random draws one");
-  command->add_option("--prefix", options->prefix, "Check only so many output tokens, with a prefill that ends there. random draws one");
-  command->add_flag("--match", options->match,
-                    "Compute as the prover says it did (chunks, attention, cache, single steps): less noise, at the price of generating");
+  command->add_option("--prefix", options->prefix,
+                      "Check only so many output tokens, with a prefill that ends there. random draws one");
+  command->add_flag(
+      "--match", options->match,
+      "Compute as the prover says it did (chunks, attention, cache, single steps): less noise, at the price of generating");
   command->add_flag("--replay", options->replay, "The same on the prover's device and build, and demand the same bits");
   command->add_flag("--no-final", options->no_final, "Do not demand the state after the final norm");
   command->add_flag("--other-model", options->other_model, "Compare although the trace names another model file");

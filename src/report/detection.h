@@ -18,8 +18,8 @@ struct Interval {
 // Probability that a cheating value lies above an honest one, ties counted half. NaN where either is empty.
 double AreaUnderCurve(const std::vector<double>& honest, const std::vector<double>& cheating);
 
-// 95 % interval of that area by the percentile bootstrap over responses (400 draws, always the same), because the positions of one
-// response resemble each other: each inner vector holds the values of one response. Neither side nor any response is empty.
+// 95 % interval of that area by the percentile bootstrap over responses (400 draws, always the same), because the positions of
+// one response resemble each other: each inner vector holds the values of one response. Neither side nor any response is empty.
 Interval AreaInterval(const std::vector<std::vector<double>>& honest, const std::vector<std::vector<double>>& cheating);
 
 // Exact 95 % interval of a rate (Clopper and Pearson, Biometrika 1934); n > 0.

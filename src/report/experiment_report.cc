@@ -163,8 +163,10 @@ Json ExperimentReport(const fs::path& folder) {
                 fmt::format("{}: has no summary of an experiment (*_summary.json); run one with verillm experiment run",
                             folder.string()));
   }
-  Json report = {
-      {"schema_version", kSchemaVersion}, {"directions", Json::array()}, {"questions", Json::array()}, {"detection", Json::array()}};
+  Json report = {{"schema_version", kSchemaVersion},
+                 {"directions", Json::array()},
+                 {"questions", Json::array()},
+                 {"detection", Json::array()}};
   std::vector<Json> summaries;
   std::vector<std::vector<Json>> trials;  // of each summary, from the trials' own files
   try {
@@ -211,11 +213,12 @@ Json ExperimentReport(const fs::path& folder) {
            {"criterion", summary.at("context").at("settings").at("thresholds").at("accept_rate")},
            {"aggregate", aggregate},
            {"baseline_accept_rate",
-            IsHonest(summary) ? Json(Mean(summary,
-                                          [](const Json& t) {
-                                            return t.at("baseline").at("statistics").at("summary").at("accept_rate").get<double>();
-                                          }))
-                              : Json(nullptr)},
+            IsHonest(summary)
+                ? Json(Mean(summary,
+                            [](const Json& t) {
+                              return t.at("baseline").at("statistics").at("summary").at("accept_rate").get<double>();
+                            }))
+                : Json(nullptr)},
            {"per_capture_point",
             summary.at("trials").at(0).at("verifiers").at(0).at("policies").at("paper").at("per_capture_point")},
            {"n_layer", context.at("model").at("n_layer")},
@@ -238,8 +241,8 @@ Json ExperimentReport(const fs::path& folder) {
       for (std::size_t j = i + 1; j < summaries.size(); ++j) {
         const Json& a = summaries[i];
         const Json& b = summaries[j];
-        if (!IsHonest(a) || !IsHonest(b) || a.at("model") != b.at("model") || a.at("inference_device") != b.at("verification_device") ||
-            a.at("verification_device") != b.at("inference_device"))
+        if (!IsHonest(a) || !IsHonest(b) || a.at("model") != b.at("model") ||
+            a.at("inference_device") != b.at("verification_device") || a.at("verification_device") != b.at("inference_device"))
           continue;
         const std::string direction = fmt::format("{} to {} against the reverse", a.at("inference_device").get<std::string>(),
                                                   a.at("verification_device").get<std::string>());
@@ -276,8 +279,9 @@ void PrintCases(const Json& cases, std::ostream& out) {
     }
     table.AddRow({which.at("inference_device").get<std::string>(), which.at("verification_device").get<std::string>(),
                   attack != "none" ? attack : lazy, which.at("policy").get<std::string>(),
-                  FormatPercent(aggregate.at("avg_accept_rate").get<double>()), FormatPercent(aggregate.at("pass_rate").get<double>()),
-                  expects_acceptance ? "accept" : "reject", std::move(as_expected)});
+                  FormatPercent(aggregate.at("avg_accept_rate").get<double>()),
+                  FormatPercent(aggregate.at("pass_rate").get<double>()), expects_acceptance ? "accept" : "reject",
+                  std::move(as_expected)});
   }
   table.Print(out);
 }
