@@ -14,8 +14,6 @@
 namespace verillm {
 namespace {
 
-constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
-
 std::size_t RowElements(const TraceContents& trace) { return static_cast<std::size_t>(trace.header.model.width); }
 
 // The states in another type.
@@ -83,7 +81,7 @@ Forgery Cheater::Generate(const GenerateRequest& request) {
   Forgery forgery;
   forgery.record = RecordInference(worker_, order_.model, in_f32, scratch, progress_);
   forgery.trace = ReadTrace(FilesIn(scratch).trace);
-  forgery.text = ReadFile(FilesIn(scratch).text, kMaxTextBytes);
+  forgery.text = ReadText(scratch);
   std::filesystem::remove_all(scratch);
   return forgery;
 }

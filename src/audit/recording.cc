@@ -14,6 +14,7 @@
 namespace verillm {
 namespace {
 
+constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
 constexpr std::uint64_t kMaxRecordBytes = std::uint64_t{64} << 20;
 
 Json ToJson(const InferenceRecord& record) {
@@ -39,6 +40,8 @@ Json ToJson(const InferenceRecord& record) {
 RecordingFiles FilesIn(const std::filesystem::path& folder) {
   return {folder / "trace.safetensors", folder / "text.txt", folder / "inference.json"};
 }
+
+std::string ReadText(const std::filesystem::path& folder) { return ReadFile(FilesIn(folder).text, kMaxTextBytes); }
 
 InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request,
                                 const std::filesystem::path& folder, const RecordingProgress& progress) {

@@ -26,6 +26,9 @@ struct RecordingFiles {
 
 RecordingFiles FilesIn(const std::filesystem::path& folder);
 
+// The generated text of a recording; Error(kIo) where it cannot be read, Error(kInput) where it is absurdly long.
+std::string ReadText(const std::filesystem::path& folder);
+
 // What inference.json holds.
 struct InferenceRecord {
   std::string prompt;

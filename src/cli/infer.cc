@@ -15,7 +15,6 @@ namespace verillm {
 namespace {
 
 constexpr std::uint64_t kMaxPromptBytes = std::uint64_t{64} << 20;
-constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
 
 struct InferOptions {
   DeviceOptions device;
@@ -77,7 +76,7 @@ int RunInfer(const InferOptions& options, Streams& streams) {
     streams.out << json.dump(2) << "\n";
     return 0;
   }
-  streams.out << ToValidUtf8(ReadFile(files.text, kMaxTextBytes)) << "\n";
+  streams.out << ToValidUtf8(ReadText(options.out)) << "\n";
   fmt::print(streams.talk, "\n{} + {} tokens on {} in {}; trace in {}\n", record.n_prompt, record.n_output, record.device.name,
              FormatSeconds(record.total_seconds()), files.trace.string());
   return 0;

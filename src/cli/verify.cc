@@ -22,8 +22,6 @@
 namespace verillm {
 namespace {
 
-constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
-
 struct VerifyOptions {
   std::string folder;
   DeviceOptions device;
@@ -105,7 +103,7 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
   const Policy policy = ChosenPolicy(options);
   const RecordingFiles files = FilesIn(options.folder);
   const TraceFile trace(files.trace);
-  const std::string text = ReadFile(files.text, kMaxTextBytes);
+  const std::string text = ReadText(options.folder);
 
   ProgressLine progress(streams);
   const ReadyWorker ready = StartWorker(options.device, streams, progress);

@@ -18,8 +18,6 @@
 namespace verillm {
 namespace {
 
-constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
-
 std::vector<std::string> PromptsOf(const CalibrationConfig& config) {
   std::vector<std::string> prompts = ReadPrompts(config.prompts, config.prompt_list);
   if (config.n_prompts > 0 && prompts.size() > static_cast<std::size_t>(config.n_prompts)) {
@@ -163,7 +161,7 @@ HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::p
                          .schedule = schedule},
                         scratch.path());
         const TraceFile trace(FilesIn(scratch.path()).trace);
-        const std::string text = ReadFile(FilesIn(scratch.path()).text, kMaxTextBytes);
+        const std::string text = ReadText(scratch.path());
         for (const std::string& verifier : config.verifiers) {
           state.what = fmt::format("{} to {}, {}", prover, verifier, condition);
           if (progress) progress(state);

@@ -31,7 +31,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kMaxTextBytes = std::uint64_t{1} << 30;
 // Bytes of the previews; the published files have as many characters.
 constexpr std::size_t kPromptPreview = 200;
 constexpr std::size_t kTextPreview = 500;
@@ -147,7 +146,7 @@ class Run {
       return;
     }
     const InferenceRecord inference = ReadInferenceRecord(folder);
-    const std::string text = ReadFile(FilesIn(folder).text, kMaxTextBytes);
+    const std::string text = ReadText(folder);
     Json verifiers = Json::array();
     double sum_accept_rate = 0;
     double sum_overhead = 0;
@@ -389,7 +388,7 @@ class Run {
     Worker& worker = WorkerOn(device);
     const ModelIdentity& model = ModelOn(device);
     const TraceFile trace(FilesIn(folder).trace);
-    const std::string text = ReadFile(FilesIn(folder).text, kMaxTextBytes);
+    const std::string text = ReadText(folder);
     const double inference_seconds = ReadInferenceRecord(folder).total_seconds();
     CheckCalibration(trace.header(), model, worker.device());
     progress_state_.phase = phase;
