@@ -24,6 +24,9 @@ Json Rounded(double value) {
 // Element errors below it count as it: states that agree to the last bit have no logarithm.
 constexpr double kLeastElementError = 1e-9;
 
+// State scores above it count as it: a row that is missing scores infinity, which JSON has no number for.
+constexpr double kMostStateScore = 1e6;
+
 Json Rounded(std::optional<double> value) { return value ? Rounded(*value) : Json(nullptr); }
 
 }  // namespace
@@ -192,7 +195,9 @@ Json ErrorSeries(const ResponseDiscrepancy& discrepancy, const Calibration* cali
   if (calibration != nullptr) {
     Json scores = Json::array();
     for (const PositionScores& of_position : ScorePositions(calibration->points, discrepancy)) {
-      scores.push_back(Rounded(StateScore(*calibration, of_position)));
+      std::optional<double> score = StateScore(*calibration, of_position);
+      if (score) score = std::min(*score, kMostStateScore);
+      scores.push_back(Rounded(score));
     }
     series["state_score"] = std::move(scores);
   }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "policy/sampling_check.h"
 
 namespace verillm {
 namespace {
@@ -235,6 +236,13 @@ Calibration Calibrate(const ModelIdentity& model, StateType states, double false
       calibration.limits[i].threshold = first ? limits.threshold : std::max(limits.threshold, calibration.limits[i].threshold);
       calibration.limits[i].extreme = first ? limits.extreme : std::max(limits.extreme, calibration.limits[i].extreme);
     }
+  }
+  // Honest margins are 0 but for one token in some hundreds: too few to tell where their tail ends. So the extreme is never less
+  // than what applies without calibration, and where sampling was not checked there is nothing to learn of it at all.
+  ScoreLimits& margin = calibration.limits[static_cast<std::size_t>(Score::kSamplingMargin)];
+  margin.extreme = std::max(margin.extreme, kUncalibratedSampling.extreme);
+  if (std::all_of(runs.begin(), runs.end(), [](const HonestRun& run) { return !run.discrepancy.margins; })) {
+    margin.threshold = kUncalibratedSampling.threshold;
   }
   return calibration;
 }

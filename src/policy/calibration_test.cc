@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/test_support.h"
+#include "policy/sampling_check.h"
 #include "policy/test_support.h"
 
 namespace verillm {
@@ -299,11 +300,23 @@ TEST(Calibrate, NoFreshHonestPositionIsExtreme) {
 // So far out that honest positions do not get there, but errors 4.5 times as large do.
 TEST(Calibrate, ExtremesAreWithinReachOfCheats) {
   const Calibration calibration = LearnTwoPairs();
-  for (const ScoreLimits& limits : calibration.limits) {
+  for (std::size_t i = 0; i < kScores; ++i) {
+    const ScoreLimits& limits = calibration.limits[i];
+    if (static_cast<Score>(i) == Score::kSamplingMargin) continue;
     EXPECT_GT(limits.extreme, 1.2 * limits.threshold);
     EXPECT_LT(limits.extreme, 4 * limits.threshold);
   }
+  // Too few honest margins are above 0 to tell where their tail ends.
+  EXPECT_EQ(calibration.limits_of(Score::kSamplingMargin).extreme, kUncalibratedSampling.extreme);
   EXPECT_GT(CountExceeding(calibration, kNoisy + 1.5, 1000).extreme, 990);
+}
+
+TEST(Calibrate, WithoutMarginsSamplingIsJudgedAsWithoutCalibration) {
+  std::vector<HonestRun> runs = TwoPairs(60);
+  for (HonestRun& run : runs) run.discrepancy.margins.reset();
+  const ScoreLimits limits = Calibrate(kModel, StateType::kBF16, 1e-4, runs).limits_of(Score::kSamplingMargin);
+  EXPECT_EQ(limits.threshold, kUncalibratedSampling.threshold);
+  EXPECT_EQ(limits.extreme, kUncalibratedSampling.extreme);
 }
 
 TEST(Calibrate, LimitsAreThoseOfTheNoisiestPair) {

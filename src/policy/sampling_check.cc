@@ -44,10 +44,15 @@ SamplingResult JudgeSampling(std::span<const double> margins, const SamplingLimi
     result.reason = fmt::format("{} of {} output tokens are far from the choice asked for", result.n_exceeding, margins.size());
   } else {
     result.decided_after = margins.size();
-    result.reason = fmt::format(
-        "{} output tokens are too few to tell whether they were chosen as asked: {} are needed where none is "
-        "far from it",
-        margins.size(), test.positions_to_accept());
+    result.reason = margins.size() < test.positions_to_accept()
+                        ? fmt::format(
+                              "{} output tokens are too few to tell whether they were chosen as asked: {} are needed where "
+                              "none is far from it",
+                              margins.size(), test.positions_to_accept())
+                        : fmt::format(
+                              "{} of {} output tokens are far from the choice asked for, too many to accept and too few to "
+                              "reject",
+                              result.n_exceeding, margins.size());
   }
   return result;
 }
