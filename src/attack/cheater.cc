@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
+#include "attack/variant.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "engine/model_store.h"
-#include "engine/quantize.h"
 
 namespace verillm {
 namespace {
@@ -54,21 +53,15 @@ Cheater::Cheater(Worker& worker, const Order& order, const std::filesystem::path
     : worker_(worker), order_(order), folder_(folder), progress_(progress), random_(order.request.sampling.seed) {}
 
 void Cheater::LoadVariant(const std::string& name, const std::function<void(const std::filesystem::path&)>& make) {
-  // Part of the digest keeps variants of equally named models apart.
-  const std::filesystem::path path =
-      ModelFolder() / fmt::format("{}.{}.{}.gguf", order_.model_path.stem().string(), name, order_.model.digest.substr(0, 8));
-  if (!std::filesystem::exists(path)) {
+  worker_.Load(ReferenceTo(VariantOf(order_.model_path, order_.model, name, [&](const std::filesystem::path& path) {
     if (progress_) progress_(fmt::format("making {}", name), 0, 1, "");
-    MakeFolder(ModelFolder());
     make(path);
-  }
-  worker_.Load(ReferenceTo(path));
+  })));
 }
 
 void Cheater::LoadQuantized(std::string_view type) {
-  LoadVariant(std::string(type), [&](const std::filesystem::path& path) {
-    QuantizeModel(order_.model_path, path, type, static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
-  });
+  if (progress_) progress_(fmt::format("loading {}", type), 0, 1, "");
+  worker_.Load(ReferenceTo(QuantizedVariant(order_.model_path, order_.model, type)));
 }
 
 void Cheater::LoadOrdered() { worker_.Load(ReferenceTo(order_.model_path)); }

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <map>
-#include <thread>
+#include <random>
 
-#include "attack/cheater.h"
+#include "attack/variant.h"
 #include "base/error.h"
 #include "engine/model_store.h"
-#include "engine/quantize.h"
 
 namespace verillm {
 namespace {
@@ -38,17 +37,7 @@ void AnswerWithPrefill(const VerifierTask& task) {
   WriteTrace(answer, task.answer);
 }
 
-void CopyProver(const VerifierTask& task) {
-  TraceContents answer{.header = task.trace.header(),
-                       .tokens = {task.trace.tokens().begin(), task.trace.tokens().end()},
-                       .positions = {task.trace.positions().begin(), task.trace.positions().end()},
-                       .rows = {}};
-  for (const CapturePoint point : answer.header.plan.points) {
-    const auto rows = task.trace.Rows(point);
-    answer.rows[point].assign(rows.begin(), rows.end());
-  }
-  WriteTrace(answer, task.answer);
-}
+void CopyProver(const VerifierTask& task) { WriteTrace(ContentsOf(task.trace), task.answer); }
 
 void CopyOther(const VerifierTask& task) {
   std::filesystem::copy_file(task.other_answer, task.answer, std::filesystem::copy_options::overwrite_existing);
@@ -57,8 +46,7 @@ void CopyOther(const VerifierTask& task) {
 // The prover's states with noise of the size that honest devices differ by. Where the prover is honest nothing in such an answer
 // is wrong; only a task whose prover cheats, a trap, tells it from work.
 void InventStates(const VerifierTask& task) {
-  CopyProver(task);
-  TraceContents answer = ReadTrace(task.answer);
+  TraceContents answer = ContentsOf(task.trace);
   const StateType type = answer.header.plan.type;
   const std::size_t element_bytes = static_cast<std::size_t>(FormatOf(type).bytes);
   std::mt19937_64 random(answer.header.sampling.seed);
@@ -75,12 +63,7 @@ void InventStates(const VerifierTask& task) {
 }
 
 void RunQuantized(const VerifierTask& task) {
-  const std::filesystem::path path =
-      ModelFolder() / fmt::format("{}.q8_0.{}.gguf", task.model_path.stem().string(), task.model.digest.substr(0, 8));
-  if (!std::filesystem::exists(path)) {
-    QuantizeModel(task.model_path, path, "q8_0", static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
-  }
-  task.worker.Load(ReferenceTo(path));
+  task.worker.Load(ReferenceTo(QuantizedVariant(task.model_path, task.model, "q8_0")));
   AnswerWithPrefill(task);
   task.worker.Load(ReferenceTo(task.model_path));
 }

@@ -47,7 +47,7 @@ int RunList(const ListOptions& options, Streams& streams) {
 }
 
 int RunRun(const RunOptions& options, Streams& streams) {
-  const Attack& attack = FindAttack(options.name);
+  const Attack attack = FindAttack(options.name);
   CheckSampling(options.sampling);
   if (options.output_tokens < 1)
     throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense: choose 1 or more", options.output_tokens));

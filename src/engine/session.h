@@ -34,7 +34,7 @@ using StateSink = std::function<void(const StateRows&)>;
 struct Recording {
   CapturePlan plan;
   int first_position = 0;
-  StateSink sink;
+  StateSink sink = {};
   // Receives the logits of each position from `first_logits` on, pass by pass; they live until the sink returns.
   int first_logits = std::numeric_limits<int>::max();
   std::function<void(int position, std::span<const float> logits)> logits_sink = {};

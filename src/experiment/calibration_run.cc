@@ -29,12 +29,6 @@ std::vector<std::string> PromptsOf(const CalibrationConfig& config) {
 // The first condition, and one of the others where there are any.
 std::size_t RunsAPrompt(const CalibrationConfig& config) { return config.conditions.size() > 1 ? 2 : 1; }
 
-void CheckRate(double false_positive_rate) {
-  if (false_positive_rate > 0 && false_positive_rate < 1) return;
-  throw Error(ErrorKind::kUsage, fmt::format("a false-positive rate of {} makes no sense: choose between 0 and 1, such as 1e-4",
-                                             false_positive_rate));
-}
-
 // A folder for recordings that nobody keeps.
 class ScratchFolder {
  public:
@@ -93,7 +87,7 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
     if (config.layers_every < 1) {
       throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
     }
-    CheckRate(config.false_positive_rate);
+    CheckFalsePositiveRate(config.false_positive_rate);
     if (config.conditions.empty()) throw Error(ErrorKind::kUsage, "there is no condition to run honest provers under");
   } catch (Error& error) {
     throw error.Within(where);
@@ -103,7 +97,7 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
 }
 
 void CheckEnough(const CalibrationConfig& config) {
-  CheckRate(config.false_positive_rate);
+  CheckFalsePositiveRate(config.false_positive_rate);
   const std::size_t n_responses = PromptsOf(config).size() * RunsAPrompt(config);
   const std::size_t n_positions = n_responses * static_cast<std::size_t>(config.output_tokens);
   const std::size_t needed = PositionsNeeded(config.false_positive_rate, Calibration().exceedance_rate);

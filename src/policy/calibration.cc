@@ -142,6 +142,12 @@ std::optional<double> StateScore(const Calibration& calibration, const PositionS
   return largest;
 }
 
+void CheckFalsePositiveRate(double rate) {
+  if (rate > 0 && rate < 1) return;
+  throw Error(ErrorKind::kUsage,
+              fmt::format("a false-positive rate of {} makes no sense: choose between 0 and 1, such as 1e-4", rate));
+}
+
 std::size_t PositionsNeeded(double false_positive_rate, double exceedance_rate) {
   const double for_thresholds = kLeastBeyond * static_cast<double>(kStateScores) / exceedance_rate;
   const double for_extremes = static_cast<double>(kStateScores) * kPositions / (false_positive_rate * kMostExtrapolation);
@@ -149,10 +155,7 @@ std::size_t PositionsNeeded(double false_positive_rate, double exceedance_rate) 
 }
 
 Calibration Calibrate(const ModelIdentity& model, StateType states, double false_positive_rate, std::span<const HonestRun> runs) {
-  if (!(false_positive_rate > 0 && false_positive_rate < 1)) {
-    throw Error(ErrorKind::kUsage, fmt::format("a false-positive rate of {} makes no sense: choose between 0 and 1, such as 1e-4",
-                                               false_positive_rate));
-  }
+  CheckFalsePositiveRate(false_positive_rate);
   if (runs.empty()) throw Error(ErrorKind::kInput, "there are no honest runs to learn from");
   Calibration calibration;
   calibration.model = model;

@@ -94,6 +94,9 @@ struct HonestRun {
   ResponseDiscrepancy discrepancy;  // with margins
 };
 
+// Error(kUsage) unless it lies between 0 and 1.
+void CheckFalsePositiveRate(double rate);
+
 // Honest positions that each pair of devices needs for a false-positive rate: enough beyond each threshold to place it, and few
 // enough steps of extrapolation to the extreme.
 std::size_t PositionsNeeded(double false_positive_rate, double exceedance_rate);

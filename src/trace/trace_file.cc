@@ -311,8 +311,9 @@ void WriteTrace(const TraceContents& trace, const std::filesystem::path& path) {
   file.Commit();
 }
 
-TraceContents ReadTrace(const std::filesystem::path& path) {
-  const TraceFile file(path);
+TraceContents ReadTrace(const std::filesystem::path& path) { return ContentsOf(TraceFile(path)); }
+
+TraceContents ContentsOf(const TraceFile& file) {
   TraceContents trace{.header = file.header(),
                       .tokens = {file.tokens().begin(), file.tokens().end()},
                       .positions = {file.positions().begin(), file.positions().end()},

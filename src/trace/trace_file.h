@@ -89,6 +89,7 @@ struct TraceContents {
 };
 
 // Error(kIo), and Error(kInput) where a capture point has not one row a position or the file is no sound trace.
+TraceContents ContentsOf(const TraceFile& file);
 TraceContents ReadTrace(const std::filesystem::path& path);
 void WriteTrace(const TraceContents& trace, const std::filesystem::path& path);
 
