@@ -199,8 +199,8 @@ class FourPromptsTest : public testing::Test {
   CalibrationConfig config_;
 };
 
-// Of four scores of states, each with 5 values beyond a threshold that 0.01 exceed: 2000 positions. For extremes at 1e-4 of a
-// response of 100 positions, and a thousandth of that by extrapolation: 4000.
+// Of four scores of states, each with 3 values beyond a threshold that 0.003 exceed: 4000 positions. For extremes at 1e-5 of a
+// response of 100 positions, and a thousandth of that by extrapolation: 40,000.
 TEST_F(FourPromptsTest, CheckEnoughSaysHowManyPositionsAreNeeded) {
   config_.output_tokens = 499;  // 4 prompts x 2 runs x 499 = 3992
   ExpectError(
@@ -209,11 +209,11 @@ TEST_F(FourPromptsTest, CheckEnoughSaysHowManyPositionsAreNeeded) {
       "are needed, so take 500 output tokens, more prompts, or a higher rate");
   config_.output_tokens = 500;
   EXPECT_NO_THROW(CheckEnough(config_));
-  config_.false_positive_rate = 1e-3;
-  config_.output_tokens = 249;
+  config_.false_positive_rate = 1e-5;
+  config_.output_tokens = 4999;
   ExpectError([&] { CheckEnough(config_); }, ErrorKind::kUsage,
-              HasSubstr("2000 positions are needed, so take 250 output tokens"));
-  config_.output_tokens = 250;
+              HasSubstr("40000 positions are needed, so take 5000 output tokens"));
+  config_.output_tokens = 5000;
   EXPECT_NO_THROW(CheckEnough(config_));
 }
 

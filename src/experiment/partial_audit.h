@@ -24,6 +24,16 @@ ResponseDiscrepancy PartOf(const ResponseDiscrepancy& response, CapturePoint dep
 std::vector<PartialAudit> PartialAudits(const Calibration& calibration, const ResponseDiscrepancy& response, int n_layer,
                                         int n_prompt);
 
+// How often so many consecutive positions alone would have been enough to reject the states.
+struct ShortLook {
+  int positions;
+  int n;  // stretches of that length in the response, one behind the other
+  int n_rejected;
+};
+
+// For stretches of 1, 2 and 4 positions, judged by the policy calibrated without failures and margins.
+std::vector<ShortLook> ShortLooks(const Calibration& calibration, const ResponseDiscrepancy& response);
+
 }  // namespace verillm
 
 #endif  // VERILLM_EXPERIMENT_PARTIAL_AUDIT_H_

@@ -87,6 +87,14 @@ Json ToJson(const std::vector<PartialAudit>& audits) {
   return array;
 }
 
+Json ToJson(const std::vector<ShortLook>& looks) {
+  Json array = Json::array();
+  for (const ShortLook& look : looks) {
+    array.push_back({{"positions", look.positions}, {"n", look.n}, {"n_rejected", look.n_rejected}});
+  }
+  return array;
+}
+
 std::vector<CapturePoint> PublishedPoints(const CapturePlan& plan) {
   std::vector<CapturePoint> points;
   for (const CapturePoint point : plan.points) {

@@ -21,6 +21,7 @@ Json ToJson(const Thresholds& thresholds);
 Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy);
 
 Json ToJson(const std::vector<PartialAudit>& audits);
+Json ToJson(const std::vector<ShortLook>& looks);
 
 // The capture points that the published experiments record: every 8th layer without `final`.
 std::vector<CapturePoint> PublishedPoints(const CapturePlan& plan);

@@ -402,8 +402,10 @@ class Run {
     Json json = {{"verifier_id", verifier_id}, {"verification_device", DeviceWithoutWorker(device)}};
     json.update(JudgedJson(verification.discrepancy, verification.seconds, inference_seconds));
     if (const auto calibrated = policies_.find("calibrated"); calibrated != policies_.end()) {
-      json["partial_audits"] = ToJson(
-          PartialAudits(*calibrated->second.calibration, verification.discrepancy, model.n_layer, trace.header().n_prompt));
+      const Calibration& calibration = *calibrated->second.calibration;
+      json["partial_audits"] =
+          ToJson(PartialAudits(calibration, verification.discrepancy, model.n_layer, trace.header().n_prompt));
+      json["short_looks"] = ToJson(ShortLooks(calibration, verification.discrepancy));
     }
     json["device"] = ToJson(verification.device);
     json["schedule"] = ToJson(verification.schedule);

@@ -23,9 +23,8 @@ constexpr std::string_view kScoreNames[kScores] = {"element error", "worst eleme
 // Scores of the states, which share the exceedance rate; the sampling margin has one of its own.
 constexpr std::size_t kStateScores = kScores - 1;
 
-constexpr double kExceedanceRate = 0.01;
 // Honest values that lie beyond a threshold at least, where it is placed.
-constexpr double kLeastBeyond = 5;
+constexpr double kLeastBeyond = 3;
 // The extreme may lie this many times further out in probability than the data reach.
 constexpr double kMostExtrapolation = 1000;
 // Positions of a response over which its false-positive rate is spread for the extremes.
@@ -161,7 +160,6 @@ Calibration Calibrate(const ModelIdentity& model, StateType states, double false
   calibration.model = model;
   calibration.states = states;
   calibration.false_positive_rate = false_positive_rate;
-  calibration.exceedance_rate = kExceedanceRate;
 
   struct PointMoments {
     Moments element, relative, scale;

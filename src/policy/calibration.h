@@ -61,7 +61,8 @@ struct Calibration {
   ModelIdentity model;
   StateType states = StateType::kBF16;
   double false_positive_rate = 1e-4;  // of a response
-  double exceedance_rate = 0.01;      // honest probability that a position exceeds a threshold of its states, or of its margin
+  // Honest probability that a position exceeds a threshold of its states, or of its margin: so small that two positions decide.
+  double exceedance_rate = 0.003;
   std::vector<CalibratedPair> pairs;
   std::vector<std::string> conditions;         // of the honest provers: "default", "flash_attention=off" ...
   std::string prompts_digest;                  // SHA-256 over the prompts, each ended by a zero byte

@@ -179,12 +179,12 @@ TEST(StateScore, LooksAtStatesOnly) {
 
 // --- learning
 
-// Thresholds: 5 values beyond each of four with 0.01 / 4. Extremes: 4 scores, 100 positions, a thousandfold extrapolation.
+// Thresholds: 3 values beyond each of four with 0.003 / 4. Extremes: 4 scores, 100 positions, a thousandfold extrapolation.
 TEST(PositionsNeeded, IsThatOfThresholdsOrOfExtremes) {
-  EXPECT_EQ(PositionsNeeded(0.01, 0.01), 2000u);
-  EXPECT_EQ(PositionsNeeded(1e-4, 0.01), 4000u);
-  EXPECT_EQ(PositionsNeeded(1e-5, 0.01), 40000u);
-  EXPECT_EQ(PositionsNeeded(0.01, 0.001), 20000u);
+  EXPECT_EQ(PositionsNeeded(0.01, 0.003), 4000u);
+  EXPECT_EQ(PositionsNeeded(1e-4, 0.003), 4000u);
+  EXPECT_EQ(PositionsNeeded(1e-5, 0.003), 40000u);
+  EXPECT_EQ(PositionsNeeded(0.01, 0.001), 12000u);
 }
 
 constexpr double kQuiet = 0;
@@ -225,7 +225,7 @@ TEST(Calibrate, RemembersWhatItLearnedOf) {
   EXPECT_EQ(calibration.model, kModel);
   EXPECT_EQ(calibration.states, StateType::kBF16);
   EXPECT_EQ(calibration.false_positive_rate, 1e-4);
-  EXPECT_EQ(calibration.exceedance_rate, 0.01);
+  EXPECT_EQ(calibration.exceedance_rate, 0.003);
   EXPECT_THAT(calibration.pairs,
               ElementsAre(CalibratedPair{"a", "b", "b1", 100, 10000}, CalibratedPair{"c", "b", "b1", 100, 10000}));
   EXPECT_THAT(calibration.conditions, ElementsAre("default"));
@@ -272,23 +272,23 @@ Exceeding CountExceeding(const Calibration& calibration, double noise, int n_pos
   return exceeding;
 }
 
-// The four thresholds of states share 1 %, of which the mean and the worst of the element errors exceed theirs together now and
-// then; 100 of 10,000 positions have a deviation of 10, and so have those that the thresholds were placed with.
+// The four thresholds of states share 0.3 %, of which the mean and the worst of the element errors exceed theirs together now and
+// then; 30 of 10,000 positions have a deviation of 5.5, and so have those that the thresholds were placed with.
 TEST(Calibrate, FreshHonestPositionsExceedThresholdsAtThePromisedRate) {
   const Exceeding noisy = CountExceeding(LearnTwoPairs(), kNoisy, 10000);
-  EXPECT_GT(noisy.states, 0.006);
-  EXPECT_LT(noisy.states, 0.013);
-  EXPECT_GT(noisy.margins, 0.006);
-  EXPECT_LT(noisy.margins, 0.014);
+  EXPECT_GT(noisy.states, 0.0012);
+  EXPECT_LT(noisy.states, 0.005);
+  EXPECT_GT(noisy.margins, 0.0012);
+  EXPECT_LT(noisy.margins, 0.005);
 }
 
 // Half a deviation less noise makes what lies three deviations out several times as rare.
 TEST(Calibrate, QuieterDevicesExceedThresholdsLessOften) {
-  const Exceeding quiet = CountExceeding(LearnTwoPairs(), kQuiet, 10000);
-  EXPECT_GT(quiet.states, 0.0002);
-  EXPECT_LT(quiet.states, 0.004);
-  EXPECT_GT(quiet.margins, 0.006);  // margins do not depend on the noise
-  EXPECT_LT(quiet.margins, 0.014);
+  const Exceeding quiet = CountExceeding(LearnTwoPairs(), kQuiet, 40000);
+  EXPECT_GT(quiet.states, 0.00005);
+  EXPECT_LT(quiet.states, 0.0012);
+  EXPECT_GT(quiet.margins, 0.0012);  // margins do not depend on the noise
+  EXPECT_LT(quiet.margins, 0.005);
 }
 
 TEST(Calibrate, NoFreshHonestPositionIsExtreme) {

@@ -49,6 +49,7 @@ struct Collected {
   std::map<std::string, std::map<std::string, std::size_t>> verdicts;  // by policy and verdict
   std::vector<double> decided_after;                                   // of rejections by the policy calibrated
   std::vector<PartCount> parts;                                        // in the order of the partial audits
+  std::map<int, std::pair<std::size_t, std::size_t>> short_looks;      // by positions: rejected, of all
   std::size_t n_responses = 0;
 };
 
@@ -86,6 +87,13 @@ void Collect(const Json& verifier, Collected& collected) {
       part.sum_cost += audits[i].at("cost").get<double>();
       part.n += 1;
       part.n_rejected += audits[i].at("verdict") == "reject";
+    }
+  }
+  if (verifier.contains("short_looks")) {
+    for (const Json& look : verifier.at("short_looks")) {
+      auto& [n_rejected, n] = collected.short_looks[look.at("positions").get<int>()];
+      n_rejected += look.at("n_rejected").get<std::size_t>();
+      n += look.at("n").get<std::size_t>();
     }
   }
   for (const auto& [name, policy] : verifier.at("policies").items()) {
@@ -130,7 +138,20 @@ std::optional<double> Number(const Json& value) { return value.is_number() ? std
 
 std::string Area(const Json& area) {
   if (area.is_null() || !area.at("auc").is_number()) return "-";
-  return fmt::format("{:.4f}", area.at("auc").get<double>());
+  const std::string number = fmt::format("{:.4f}", area.at("auc").get<double>());
+  const auto low = area.at("confidence_95").at(0).get<double>();
+  const auto high = area.at("confidence_95").at(1).get<double>();
+  return low == high ? number : fmt::format("{} ({:.4f}-{:.4f})", number, low, high);
+}
+
+// The rate of rejection by so many positions alone, as "99.90 % (99.81-99.95)".
+std::string FoundWithin(const Json& looks, int positions) {
+  for (const Json& look : looks) {
+    if (look.at("positions") != positions) continue;
+    return fmt::format("{} ({:.2f}-{:.2f})", FormatPercent(look.at("reject_rate").get<double>()),
+                       100 * look.at("confidence_95").at(0).get<double>(), 100 * look.at("confidence_95").at(1).get<double>());
+  }
+  return "-";
 }
 
 std::string Share(const Json& verdicts, const char* policy, const char* verdict) {
@@ -260,6 +281,17 @@ Json DetectionOf(const std::vector<Json>& trials) {
                        {"reject_rate", part.n_rejected / part.n}});
     }
     entry["partial_audits"] = std::move(parts);
+    Json looks = Json::array();
+    for (const auto& [positions, count] : collected.short_looks) {
+      const auto& [n_rejected, n] = count;
+      if (n == 0) continue;
+      const Interval interval = RateInterval(n_rejected, n);
+      looks.push_back({{"positions", positions},
+                       {"n", n},
+                       {"reject_rate", static_cast<double>(n_rejected) / static_cast<double>(n)},
+                       {"confidence_95", {interval.low, interval.high}}});
+    }
+    entry["short_looks"] = std::move(looks);
     if (name != "none") {
       entry["element_error_one_position"] = AreaJson(honest.element_errors, collected.element_errors);
       for (const std::size_t length : {std::size_t{8}, std::size_t{64}}) {
@@ -275,25 +307,37 @@ Json DetectionOf(const std::vector<Json>& trials) {
 }
 
 void PrintDetection(const Json& detection, std::ostream& out) {
-  Table table({"<attack", "ln element error", "margin", "accepted (paper)", "(reference)", "rejected (paper)", "(calibrated)",
-               "positions needed", "AUC states, 1 position", "AUC sampling, 1 response"});
+  const auto name_of = [](const Json& entry) {
+    return entry.at("attack") == "none" ? "none (honest)" : entry.at("attack").get<std::string>();
+  };
+  Table verdicts_table({"<attack", "ln element error", "margin", "accepted (paper)", "(reference)", "rejected (paper)",
+                        "(calibrated)", "positions needed"});
   for (const Json& entry : detection) {
     const Json& rates = entry.at("accept_rate");
     const Json& verdicts = entry.at("verdicts");
-    const bool honest = entry.at("attack") == "none";
     const Json& needed = entry.at("positions_needed");
-    table.AddRow({honest ? "none (honest)" : entry.at("attack").get<std::string>(),
-                  FormatNumber(Number(entry.at("mean_log_element_error"))), FormatNumber(Number(entry.at("mean_margin")), 2),
-                  FormatPercent(rates.contains("paper") ? Number(rates.at("paper")) : std::nullopt),
-                  FormatPercent(rates.contains("reference") ? Number(rates.at("reference")) : std::nullopt),
-                  Share(verdicts, "paper", "reject"), Share(verdicts, "calibrated", "reject"),
-                  needed.is_null() ? "-" : fmt::format("{:.0f}", needed.at("median").get<double>()),
-                  honest ? ""
-                         : Area(entry.at(entry.at("state_score_one_position").is_null() ? "element_error_one_position"
-                                                                                        : "state_score_one_position")),
-                  honest ? "" : Area(entry.at("margin_one_response"))});
+    verdicts_table.AddRow({name_of(entry), FormatNumber(Number(entry.at("mean_log_element_error"))),
+                           FormatNumber(Number(entry.at("mean_margin")), 2),
+                           FormatPercent(rates.contains("paper") ? Number(rates.at("paper")) : std::nullopt),
+                           FormatPercent(rates.contains("reference") ? Number(rates.at("reference")) : std::nullopt),
+                           Share(verdicts, "paper", "reject"), Share(verdicts, "calibrated", "reject"),
+                           needed.is_null() ? "-" : fmt::format("{:.0f}", needed.at("median").get<double>())});
   }
-  table.Print(out);
+  verdicts_table.Print(out);
+  out << "\n";
+
+  Table areas_table({"<areas under curves (95 %)", "element error, 1 position", "8 positions", "64 positions",
+                     "state score, 1 position", "sampling, 1 response", "found in 1 position", "in 2"});
+  for (const Json& entry : detection) {
+    std::vector<std::string> cells = {name_of(entry)};
+    for (const char* const area : {"element_error_one_position", "element_error_8_positions", "element_error_64_positions",
+                                   "state_score_one_position", "margin_one_response"}) {
+      cells.push_back(entry.contains(area) ? Area(entry.at(area)) : "");
+    }
+    for (const int positions : {1, 2}) cells.push_back(FoundWithin(entry.at("short_looks"), positions));
+    areas_table.AddRow(std::move(cells));
+  }
+  areas_table.Print(out);
   PrintPartialAudits(detection, out);
 }
 

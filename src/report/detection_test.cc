@@ -284,31 +284,53 @@ std::vector<std::string> Cells(const std::string& line) {
   return cells;
 }
 
-TEST(PrintDetection, HasARowForEachAttack) {
+TEST(PrintDetection, HasARowForEachAttackInBothTables) {
   const std::vector<std::string> lines = LinesOf(DetectionOf(HandMadeTrials()));
-  ASSERT_THAT(lines, SizeIs(4));
+  ASSERT_THAT(lines, SizeIs(9));
   EXPECT_THAT(lines[0], StartsWith("attack"));
   EXPECT_THAT(Cells(lines[1]), ElementsAre("none (honest)", "-4.67", "0.062", "75.00 %", "50.00 %", "0/2", "0/2", "-"));
-  EXPECT_THAT(Cells(lines[2]),
-              ElementsAre("weights-q8_0", "-2.33", "0.29", "50.00 %", "50.00 %", "2/3", "2/3", "11", "0.9722", "0.6667"));
-  EXPECT_THAT(Cells(lines[3]),
-              ElementsAre("other-prompt", "0", "0.12", "0.00 %", "50.00 %", "1/1", "1/1", "1", "1.0000", "0.7500"));
+  EXPECT_THAT(Cells(lines[2]), ElementsAre("weights-q8_0", "-2.33", "0.29", "50.00 %", "50.00 %", "2/3", "2/3", "11"));
+  EXPECT_THAT(Cells(lines[3]), ElementsAre("other-prompt", "0", "0.12", "0.00 %", "50.00 %", "1/1", "1/1", "1"));
+  EXPECT_THAT(lines[5], StartsWith("areas under curves"));
+  EXPECT_THAT(Cells(lines[6]), ElementsAre("none (honest)", "-", "-"));
+  // The intervals are those of the bootstrap; no response has 8 positions, no short looks were taken.
+  EXPECT_THAT(Cells(lines[7]), ElementsAre("weights-q8_0", StartsWith("0.9722 ("), "-", "-", StartsWith("0.9722 ("),
+                                           StartsWith("0.6667 ("), "-", "-"));
+  EXPECT_THAT(Cells(lines[8]), ElementsAre("other-prompt", "1.0000", "-", "-", "1.0000", StartsWith("0.7500"), "-", "-"));
 }
 
 TEST(PrintDetection, ShowsElementErrorsWhereThereIsNoCalibration) {
   const std::vector<std::string> lines =
       LinesOf(DetectionOf({Trial("none", {{.element_errors = {-5, -3}}}), Trial("x", {{.element_errors = {-4}}})}));
-  ASSERT_THAT(lines, SizeIs(3));
-  EXPECT_THAT(Cells(lines[2]), ElementsAre("x", "-4", "-", "100.00 %", "50.00 %", "0/1", "-", "-", "0.5000", "-"));
+  ASSERT_THAT(lines, SizeIs(7));
+  EXPECT_THAT(Cells(lines[2]), ElementsAre("x", "-4", "-", "100.00 %", "50.00 %", "0/1", "-", "-"));
+  EXPECT_THAT(Cells(lines[6]), ElementsAre("x", "0.5000", "-", "-", "-", "-", "-", "-"));
+}
+
+// Of 10 and 30 stretches of one position 9 and 30 were rejected.
+TEST(PrintDetection, ShowsWhatAPositionOrTwoAloneWouldHaveFound) {
+  std::vector<Json> trials = {Trial("none", {{.element_errors = {-5}}}),
+                              Trial("x", {{.element_errors = {-4}}, {.element_errors = {-4}}})};
+  trials[1]["verifiers"][0]["short_looks"] = {{{"positions", 1}, {"n", 10}, {"n_rejected", 9}},
+                                              {{"positions", 2}, {"n", 5}, {"n_rejected", 5}}};
+  trials[1]["verifiers"][1]["short_looks"] = {{{"positions", 1}, {"n", 30}, {"n_rejected", 30}},
+                                              {{"positions", 2}, {"n", 15}, {"n_rejected", 15}}};
+  const Json detection = DetectionOf(trials);
+  const Interval one = RateInterval(39, 40);
+  EXPECT_EQ(detection[1].at("short_looks")[0].at("reject_rate"), 39.0 / 40);
+  EXPECT_EQ(detection[1].at("short_looks")[0].at("confidence_95"), Json({one.low, one.high}));
+  const std::vector<std::string> cells = Cells(LinesOf(detection).at(6));
+  EXPECT_THAT(cells.at(6), "97.50 % (86.84-99.94)");
+  EXPECT_THAT(cells.at(7), "100.00 % (83.16-100.00)");
 }
 
 TEST(PrintDetection, ShowsAttacksWithoutHonestTrials) {
   const Json detection = DetectionOf({Trial("x", {{.element_errors = {-5}}}), Trial("y", {{.element_errors = {-4}}})});
   const std::vector<std::string> lines = LinesOf(detection);
-  ASSERT_THAT(lines, SizeIs(3));
+  ASSERT_THAT(lines, SizeIs(7));
   EXPECT_THAT(lines[1], StartsWith("x"));
   EXPECT_THAT(lines[2], StartsWith("y"));
-  EXPECT_THAT(lines[2], EndsWith("-"));
+  EXPECT_THAT(lines[6], EndsWith("-"));
 }
 
 }  // namespace
