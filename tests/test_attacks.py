@@ -297,6 +297,19 @@ def test_lazy_verifiers_are_found_within_three_tasks(run, tmp_path):
         assert line.endswith(f"in task {3 if lazy == 'invents-states' else 1}")
 
 
+def test_provers_of_false_alarms_differ_trial_by_trial(run, tmp_path):
+    options = ("--prover", "cpu:haswell", "--verifier", "cpu:haswell", "--verifiers", 1, "--trials", 4, "--output-tokens", 12)
+    experiment(run, "configs/false-alarms.yaml", tmp_path, *options)
+    trials = [load(tmp_path / f"smollm2-135m_cpu:haswell_to_cpu:haswell_trial{i}.json") for i in (1, 2, 3, 4)]
+    assert [trial["condition"] for trial in trials] == ["default", "no flash attention", "F32 cache", "one thread"]
+    provers = [trial["context"]["prover"]["schedule"] for trial in trials]
+    assert provers[1]["flash_attention"] == "off" and provers[2]["cache"] == "f32" and provers[3]["threads"] == 1
+    for trial in trials:
+        verifier = trial["verifiers"][0]["schedule"]
+        assert verifier["flash_attention"] != "off" and verifier["cache"] == "f16"
+        assert trial["summary"]["final_verdict"] == "PASS"
+
+
 def test_verifiers_on_several_devices_agree_on_an_honest_prover(run, tmp_path):
     devices = {device["name"]: device["can_run"] for device in json.loads(run("devices", "--json").out)["devices"]}
     wanted = ["cpu:haswell", "cpu:sse42", "blas"]

@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "engine/model_store.h"
-#include "experiment/config.h"
 #include "experiment/yaml_fields.h"
 
 namespace verillm {
@@ -69,13 +68,7 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
   fields.Read("layers_every", config.layers_every);
   fields.Read("states", states);
   fields.Read("false_positive_rate", config.false_positive_rate);
-  YamlFields conditions(fields.At("conditions"), where);
-  for (const auto& entry : fields.At("conditions")) {
-    const auto name = entry.first.as<std::string>();
-    Schedule schedule;
-    ReadSchedule(conditions.At(name), where, schedule);
-    config.conditions.emplace_back(name, schedule);
-  }
+  config.conditions = ReadConditions(fields.At("conditions"), where);
   fields.Finish();
   try {
     config.states = StateTypeFromName(states);

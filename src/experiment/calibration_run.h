@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "experiment/config.h"
 #include "policy/calibration.h"
 #include "trace/provenance.h"
 
@@ -28,8 +29,7 @@ struct CalibrationConfig {
   int layers_every = 8;
   StateType states = StateType::kBF16;
   double false_positive_rate = 1e-4;
-  // How honest provers may differ, by name. Each prompt runs under the first and, in turn, one of the others.
-  std::vector<std::pair<std::string, Schedule>> conditions;
+  Conditions conditions;  // each prompt runs under the first and, in turn, one of the others
 };
 
 // Error(kIo), or Error(kInput) and Error(kUsage) naming file and key.

@@ -68,6 +68,18 @@ void ReadSchedule(const YAML::Node& node, const std::string& where, Schedule& sc
   }
 }
 
+Conditions ReadConditions(const YAML::Node& node, const std::string& where) {
+  Conditions conditions;
+  YamlFields fields(node, where);
+  for (const auto& entry : node) {
+    const auto name = entry.first.as<std::string>();
+    Schedule schedule;
+    ReadSchedule(fields.At(name), where, schedule);
+    conditions.emplace_back(name, schedule);
+  }
+  return conditions;
+}
+
 Scenario ScenarioFromName(const std::string& name) {
   if (name == "1") return Scenario::kForward;
   if (name == "2") return Scenario::kBackward;
@@ -109,6 +121,7 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
   if (fields.Has("schedule")) {
     ReadSchedule(fields.At("schedule"), where, config.schedule);
   }
+  if (fields.Has("conditions")) config.conditions = ReadConditions(fields.At("conditions"), where);
   if (fields.Has("attack")) config.attacks = ReadWords(fields.At("attack"), where);
   if (fields.Has("lazy_verifier")) config.lazy_verifiers = ReadWords(fields.At("lazy_verifier"), where);
   fields.Read("trap", config.trap);

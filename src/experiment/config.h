@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "policy/policy.h"
@@ -23,6 +24,9 @@ enum class Scenario { kForward, kBackward, kBoth };
 
 // "1", "2", "both"; Error(kUsage) for anything else.
 Scenario ScenarioFromName(const std::string& name);
+
+// How a prover may differ, by name.
+using Conditions = std::vector<std::pair<std::string, Schedule>>;
 
 // In place of an attack or a lazy verifier: nobody cheats.
 constexpr std::string_view kHonest = "none";
@@ -47,6 +51,7 @@ struct ExperimentConfig {
   bool with_final = true;
   StateType states = StateType::kBF16;
   Schedule schedule;
+  Conditions conditions;  // of the provers, trial by trial in turn; none: all of them compute by `schedule`, as verifiers do
   std::vector<std::string> attacks = {std::string(kHonest)};         // names of Attacks(): one case each
   std::vector<std::string> lazy_verifiers = {std::string(kHonest)};  // names of LazyVerifiers(): one case each
   std::string trap;                        // an attack: the prover of the last trial, which a lazy verifier does not see through
@@ -82,6 +87,7 @@ std::vector<std::string> ReadWords(const YAML::Node& node, const std::string& wh
 std::map<std::string, std::vector<std::string>> ReadWorkers(const YAML::Node& node, const std::string& where);
 void ReadSampling(const YAML::Node& node, const std::string& where, Sampling& sampling);
 void ReadSchedule(const YAML::Node& node, const std::string& where, Schedule& schedule);
+Conditions ReadConditions(const YAML::Node& node, const std::string& where);  // a map from names to schedules
 
 // "cuda:0" of "cuda:0@gpu-box".
 std::string DeviceWithoutWorker(const std::string& device);

@@ -126,6 +126,7 @@ TEST(ReadExperimentConfig, ReadsEveryKey) {
       "sampling: {temperature: 0, top_p: 1, seed: 18446744073709551615, ignore_end: false}\nrecord: {layers_every: 2, final: "
       "false, states: f32}\n"
       "schedule: {chunk: 64, threads: 2, flash_attention: \"off\", cache: q8_0, sequences: 4, shared_prefix: 16}\n"
+      "conditions: {b: {}, a: {threads: 1}}\n"
       "attack: greedy\nlazy_verifier: copies-prover\ntrap: weights-q4_0\nexpected: reject\ncheck_sampling: true\n"
       "calibration: c.json\npolicy: reference\nthresholds: {pe: .1, pm: .2, pw: .3, mean_error: .4, significance: "
       ".05}\ncriterion: .6\n");
@@ -153,6 +154,7 @@ TEST(ReadExperimentConfig, ReadsEveryKey) {
                                        .cache = CacheType::kQ8_0,
                                        .sequences = 4,
                                        .shared_prefix = 16}));
+  EXPECT_EQ(config.conditions, (Conditions{{"b", {}}, {"a", {.threads = 1}}}));
   EXPECT_THAT(config.attacks, ElementsAre("greedy"));
   EXPECT_THAT(config.lazy_verifiers, ElementsAre("copies-prover"));
   EXPECT_EQ(config.trap, "weights-q4_0");

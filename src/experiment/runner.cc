@@ -110,7 +110,7 @@ class Run {
                                     .sampling = SamplingOf(trial),
                                     .output_tokens = config_.output_tokens,
                                     .plan = PlanFor(ModelOn(which.prover)),
-                                    .schedule = config_.schedule};
+                                    .schedule = ScheduleOf(trial)};
       const auto progress = [&](std::string_view phase, int done, int total, std::string_view) {
         progress_state_.phase = phase;
         Tell(done, total);
@@ -173,6 +173,7 @@ class Run {
                    {"inference_device", DeviceWithoutWorker(which.prover)},
                    {"verification_device", VerificationDevices(which)},
                    {"attack", AttackOf(which, trial)},
+                   {"condition", ConditionOf(trial) ? Json(ConditionOf(trial)->first) : Json(nullptr)},
                    {"lazy_verifier", which.lazy_verifier},
                    {"inference_precision", Precision(quantized_prover)},
                    {"verification_precision", Precision(which.lazy_verifier == "runs-quantized")},
@@ -317,6 +318,17 @@ class Run {
     return sampling;
   }
 
+  // The condition of the trial's prover; nullptr where the configuration has none.
+  const Conditions::value_type* ConditionOf(int trial) const {
+    if (config_.conditions.empty()) return nullptr;
+    return &config_.conditions[static_cast<std::size_t>(trial - 1) % config_.conditions.size()];
+  }
+
+  const Schedule& ScheduleOf(int trial) const {
+    const auto* const condition = ConditionOf(trial);
+    return condition ? condition->second : config_.schedule;
+  }
+
   CapturePlan PlanFor(const ModelIdentity& model) const {
     return PlanEvery(config_.layers_every, model.n_layer, config_.with_final, config_.states);
   }
@@ -325,6 +337,8 @@ class Run {
   Json Settings() const {
     std::string prompts;
     for (const std::string& prompt : prompts_) prompts += prompt + '\0';
+    Json conditions = Json::object();
+    for (const auto& [name, schedule] : config_.conditions) conditions[name] = ToJson(schedule);
     return {{"model_digest", reference_.digest},
             {"prompts_digest", Sha256Hex(std::as_bytes(std::span(prompts)))},
             {"prompt_length", config_.prompt_length},
@@ -335,6 +349,7 @@ class Run {
             {"final", config_.with_final},
             {"states", StateTypeName(config_.states)},
             {"schedule", ToJson(config_.schedule)},
+            {"conditions", std::move(conditions)},
             {"verifiers", config_.verifiers},
             {"policy", config_.policy},
             {"thresholds", ToJson(config_.thresholds)},
@@ -355,7 +370,7 @@ class Run {
     const InferenceRecord record = ReadInferenceRecord(folder);
     const bool same = record.model.digest == reference_.digest && record.prompt == ToValidUtf8(PromptOf(trial)) &&
                       record.raw == config_.raw && record.sampling == SamplingOf(trial) &&
-                      record.output_tokens == config_.output_tokens && record.requested == config_.schedule &&
+                      record.output_tokens == config_.output_tokens && record.requested == ScheduleOf(trial) &&
                       ToJson(record.plan) == ToJson(PlanFor(record.model));
     if (!same) ThrowOtherSettings(FilesIn(folder).inference);
     return true;
