@@ -1,7 +1,6 @@
 #include "experiment/runner.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,7 +19,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "engine/device.h"
 #include "experiment/partial_audit.h"
 #include "experiment/result_json.h"
 #include "policy/calibration.h"
@@ -48,30 +46,6 @@ std::string Now() {
   ::gmtime_r(&now, &utc);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
                      utc.tm_min, utc.tm_sec);
-}
-
-// Prover and verifiers as file names have them: the devices as users name them, with their workers only where the devices alone
-// would be the same, and who cheats.
-std::pair<std::string, std::string> LabelsOf(const Case& which) {
-  std::string prover = DeviceWithoutWorker(which.prover);
-  std::string verifiers;
-  for (const std::string& device : which.verifiers) {
-    verifiers += (verifiers.empty() ? "" : "+") + DeviceWithoutWorker(device);
-  }
-  if (prover == verifiers && which.prover != which.verifiers.front()) {
-    prover = which.prover;
-    verifiers = which.verifiers.front();
-  }
-  if (which.prover_is_honest() && which.verifiers_are_honest()) return {prover, verifiers};
-  return {(which.prover_is_honest() ? "fp" : which.attack) + "_" + prover,
-          (which.verifiers_are_honest() ? "fp" : which.lazy_verifier) + "_" + verifiers};
-}
-
-std::string Title(const Case& which) {
-  std::string title = fmt::format("{} to {}", which.prover, fmt::join(which.verifiers, ", "));
-  if (!which.prover_is_honest()) title += fmt::format(" ({})", which.attack);
-  if (!which.verifiers_are_honest()) title += fmt::format(" ({})", which.lazy_verifier);
-  return title;
 }
 
 std::string Precision(bool quantized) { return quantized ? "quantized" : "full"; }
@@ -102,7 +76,7 @@ class Run {
   // The trial's inference, with the same-device verification that later ones are held against.
   void Infer(const Case& which, int trial) {
     Begin(which, trial);
-    const fs::path folder = InferenceFolder(which, trial);
+    const fs::path folder = FolderOf(which, trial);
     if (!HasInference(folder, trial)) {
       Worker& prover = WorkerOn(which.prover);
       const GenerateRequest request{.prompt = PromptOf(trial),
@@ -133,7 +107,7 @@ class Run {
   void Verify(const Case& which, int trial) {
     Begin(which, trial);
     const fs::path path = out_ / TrialFile(config_, which, trial);
-    const fs::path folder = InferenceFolder(which, trial);
+    const fs::path folder = FolderOf(which, trial);
     if (!fs::exists(FilesIn(folder).inference)) {
       throw Error(ErrorKind::kIo,
                   fmt::format("{}: there is no inference of trial {} to verify; run --step infer first", folder.string(), trial));
@@ -282,12 +256,8 @@ class Run {
     if (progress_) progress_(progress_state_);
   }
 
-  fs::path InferenceFolder(const Case& which, int trial) const {
-    // Honest inferences serve whatever verifiers follow; those of attacks, and traps, stand apart.
-    Case prover = which;
-    prover.attack = AttackOf(which, trial);
-    prover.lazy_verifier = kHonest;
-    return out_ / "inference" / fmt::format("{}_{}_trial{}", config_.ModelLabel(), LabelsOf(prover).first, trial);
+  fs::path FolderOf(const Case& which, int trial) const {
+    return out_ / InferenceFolder(config_, which, AttackOf(which, trial), trial);
   }
 
   // Who proves in a trial: the case's prover, or the trap in the last trial of lazy verifiers.
@@ -301,12 +271,6 @@ class Run {
   }
 
   int NumberOfVerifiers(const Case& which) const { return std::max(config_.verifiers, static_cast<int>(which.verifiers.size())); }
-
-  static std::string VerificationDevices(const Case& which) {
-    std::string devices;
-    for (const std::string& device : which.verifiers) devices += (devices.empty() ? "" : ", ") + DeviceWithoutWorker(device);
-    return devices;
-  }
 
   static fs::path BaselineFile(const fs::path& folder) { return folder / "baseline.json"; }
 
@@ -518,35 +482,6 @@ Step StepFromName(const std::string& name) {
   if (name == "verify") return Step::kVerify;
   if (name == "all") return Step::kAll;
   throw Error(ErrorKind::kUsage, fmt::format("unknown step \"{}\": choose infer, verify or all", name));
-}
-
-std::vector<Case> CasesOf(const ExperimentConfig& config) {
-  std::string prover = config.prover;
-  std::vector<std::string> verifiers = config.verifier_devices;
-  if (prover == "auto" || verifiers.front() == "auto") {
-    const auto [first, second] = MostDifferentDevices(ListDevices());
-    if (prover == "auto") prover = verifiers.front() == first ? second : first;
-    if (verifiers.front() == "auto") verifiers.front() = prover == second ? first : second;
-  }
-  std::vector<Case> cases;
-  const auto add = [&](int scenario, const std::string& from, const std::vector<std::string>& to) {
-    for (const std::string& attack : config.attacks) {
-      for (const std::string& lazy : config.lazy_verifiers) cases.push_back({scenario, from, to, attack, lazy});
-    }
-  };
-  if (config.scenario != Scenario::kBackward) add(1, prover, verifiers);
-  if (config.scenario != Scenario::kForward) add(2, verifiers.front(), {prover});
-  return cases;
-}
-
-fs::path TrialFile(const ExperimentConfig& config, const Case& which, int trial) {
-  const auto [prover, verifier] = LabelsOf(which);
-  return fmt::format("{}_{}_to_{}_trial{}.json", config.ModelLabel(), prover, verifier, trial);
-}
-
-fs::path SummaryFile(const ExperimentConfig& config, const Case& which) {
-  const auto [prover, verifier] = LabelsOf(which);
-  return fmt::format("{}_{}_to_{}_summary.json", config.ModelLabel(), prover, verifier);
 }
 
 std::vector<fs::path> RunExperiment(const ExperimentConfig& config, Step step, const fs::path& model, const fs::path& out,

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "experiment/case.h"
 #include "experiment/config.h"
 
 namespace verillm {
@@ -28,25 +29,6 @@ struct RunProgress {
   double done = 0;    // tokens, or a share of 1
   double total = 0;
 };
-
-// One case of an experiment: from the prover's device to the verifiers', and who cheats.
-struct Case {
-  int scenario;  // 1 or 2
-  std::string prover;
-  std::vector<std::string> verifiers;
-  std::string attack{kHonest};
-  std::string lazy_verifier{kHonest};
-
-  bool prover_is_honest() const { return attack == kHonest; }
-  bool verifiers_are_honest() const { return lazy_verifier == kHonest; }
-};
-
-// The devices in place of `auto`, and the cases of the configured scenario, attacks and lazy verifiers. Error(kUsage).
-std::vector<Case> CasesOf(const ExperimentConfig& config);
-
-// File names in the folder of results.
-std::filesystem::path TrialFile(const ExperimentConfig& config, const Case& which, int trial);
-std::filesystem::path SummaryFile(const ExperimentConfig& config, const Case& which);
 
 // Runs what is missing in `out` and writes a trial's file as soon as the trial is done. `model` is the file of config.model. The
 // paths of the summaries written are returned; none for Step::kInfer. Error(kCancelled) once `cancel` is set, Error(kUsage) where
