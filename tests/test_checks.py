@@ -395,12 +395,12 @@ PLAIN = "provers: [cpu]\nverifiers: [cpu]\nprompts: prompts.yaml\nprompt_list: f
 @pytest.mark.parametrize(
     "options, given, rate, needed, tokens",
     [
-        # 5 positions beyond the threshold of each of 4 scores that 1 in 100 exceeds,
-        ((), "2 responses of 40 tokens", "0.05", 2000, 1000),
-        (("--prompts", 1), "1 responses of 40 tokens", "0.05", 2000, 2000),
-        (("--output-tokens", 999), "2 responses of 999 tokens", "0.05", 2000, 1000),
+        # 3 positions beyond the threshold of each of 4 scores that 3 in 1000 exceed,
+        ((), "2 responses of 40 tokens", "0.05", 4000, 2000),
+        (("--prompts", 1), "1 responses of 40 tokens", "0.05", 4000, 4000),
+        (("--output-tokens", 999), "2 responses of 999 tokens", "0.05", 4000, 2000),
         # or 4 scores of 100 positions extrapolated by a factor of 1000 at most.
-        (("--false-positive-rate", 1e-4), "2 responses of 40 tokens", "0.0001", 4000, 2000),
+        (("--false-positive-rate", 1e-5), "2 responses of 40 tokens", "1e-05", 40000, 20000),
     ],
 )
 def test_too_few_honest_runs_are_refused_with_how_many_are_needed(calibrate, options, given, rate, needed, tokens):
@@ -410,7 +410,7 @@ def test_too_few_honest_runs_are_refused_with_how_many_are_needed(calibrate, opt
 
 def test_other_conditions_double_the_honest_runs(calibrate):
     text = PLAIN.replace("{default: {}}", "{default: {}, one thread: {threads: 1}, chunks: {chunk: 16}}") + "false_positive_rate: 0.05\noutput_tokens: 499\n"
-    assert_refused(calibrate(text), "4 responses of 499 tokens", "2000 positions", "500 output tokens")
+    assert_refused(calibrate(text), "4 responses of 499 tokens", "4000 positions", "1000 output tokens")
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def learned(run, model, variants, tmp_path_factory):
     (folder / "prompts.yaml").write_text(f"prompts:\n  few:\n{prompts}")
     (folder / "config.yaml").write_text(
         f"model: {model}\nprovers: ['{variants[0]}']\nverifiers: ['{variants[1]}']\nprompts: prompts.yaml\nprompt_list: few\n"
-        "output_tokens: 250\nconditions: {default: {}}\n"
+        "output_tokens: 500\nconditions: {default: {}}\n"
     )
     done = run("calibrate", "--config", folder / "config.yaml", "--out", folder / "learned.json", "--false-positive-rate", 0.05, timeout=900)
     assert done.code == 0, done.err
@@ -484,9 +484,9 @@ def test_calibration_says_what_it_learned_from(learned, model, honest, variants)
     calibration = json.loads(file.read_text())
     assert (calibration["format"], calibration["format_version"]) == ("verillm-calibration", 1)
     assert calibration["model"] == metadata_of(honest, "model")
-    assert (calibration["states"], calibration["false_positive_rate"], calibration["exceedance_rate"]) == ("bf16", 0.05, 0.01)
+    assert (calibration["states"], calibration["false_positive_rate"], calibration["exceedance_rate"]) == ("bf16", 0.05, 0.003)
     assert calibration["pairs"] == [
-        {"prover": variants[0], "verifier": variants[1], "engine": metadata_of(honest, "device")["engine"], "n_responses": 8, "n_positions": 2000}
+        {"prover": variants[0], "verifier": variants[1], "engine": metadata_of(honest, "device")["engine"], "n_responses": 8, "n_positions": 4000}
     ]
     assert calibration["conditions"] == ["default"] and len(calibration["prompts_digest"]) == 64
     assert list(calibration["points"]) == POINTS[1:]
@@ -498,11 +498,14 @@ def test_calibration_says_what_it_learned_from(learned, model, honest, variants)
     for name, limits in calibration["limits"].items():
         assert limits["extreme"] > limits["threshold"], name
     assert 1 < calibration["limits"]["element error"]["threshold"] < 10
-    # Honest margins are 0 nearly always: their 99 % quantile may be.
+    # Honest margins are 0 nearly always: their 99.7 % quantile may be.
     assert 0 <= calibration["limits"]["sampling margin"]["threshold"] < 0.5
-    assert "1 pairs of devices, 8 responses, 2000 positions" in done.err and str(file) in done.err
+    assert "1 pairs of devices, 8 responses, 4000 positions" in done.err and str(file) in done.err
     for name in calibration["limits"]:
         assert any(line.startswith(name + " ") for line in done.out.splitlines())
+    # What the only condition costs in noise.
+    [condition] = [line.split() for line in done.out.splitlines() if line.startswith("default ")]
+    assert int(condition[1]) == 4000 and -8 < float(condition[2]) < -3 and float(condition[2]) < float(condition[3]) < 0
 
 
 def test_own_calibration_accepts_an_honest_answer(learned, verify, honest):

@@ -33,8 +33,10 @@ void PrintNoise(const std::vector<HonestRun>& runs, std::ostream& out) {
   };
   std::map<std::string, Noise> by_condition;
   for (const HonestRun& run : runs) {
-    for (const Json& value : ErrorSeries(run.discrepancy).at("log_element_error")) {
-      Noise& noise = by_condition[run.condition];
+    const Json series = ErrorSeries(run.discrepancy);
+    Noise& noise = by_condition[run.condition];
+    for (const Json& value : series.at("log_element_error")) {
+      if (!value.is_number()) continue;
       noise.n += 1;
       noise.sum += value.get<double>();
       noise.largest = std::max(noise.largest, value.get<double>());
