@@ -482,7 +482,7 @@ def learned(run, model, variants, tmp_path_factory):
 def test_calibration_says_what_it_learned_from(learned, model, honest, variants):
     file, done = learned
     calibration = json.loads(file.read_text())
-    assert (calibration["format"], calibration["format_version"]) == ("verillm-calibration", 1)
+    assert (calibration["format"], calibration["format_version"]) == ("verillm-calibration", 2)
     assert calibration["model"] == metadata_of(honest, "model")
     assert (calibration["states"], calibration["false_positive_rate"], calibration["exceedance_rate"]) == ("bf16", 0.05, 0.003)
     assert calibration["pairs"] == [

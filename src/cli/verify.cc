@@ -120,8 +120,8 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
       .in_steps = in_provers_schedule,
       .keep = options.keep};
   if (policy.calibration) {
-    const std::string warning =
-        CheckApplies(*policy.calibration, ready.model, header.plan.type, header.device, ready.worker->device());
+    const std::string warning = CheckApplies(*policy.calibration, ready.model, header.plan.type, header.device,
+                                             ready.worker->device(), static_cast<std::size_t>(n_output));
     if (!warning.empty()) fmt::print(streams.talk, "warning: {}\n", warning);
   }
   Verification verification = VerifyTrace(*ready.worker, ready.model, trace, text, request, [&](int done, int total) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <string_view>
 #include <utility>
 
 #include "engine/device.h"
@@ -10,14 +11,18 @@
 namespace verillm {
 namespace {
 
+// The devices without their workers.
+std::string Joined(const std::vector<std::string>& devices, std::string_view separator) {
+  std::vector<std::string> names;
+  for (const std::string& device : devices) names.push_back(DeviceWithoutWorker(device));
+  return fmt::format("{}", fmt::join(names, separator));
+}
+
 // Prover and verifiers as file names have them: the devices as users name them, with their workers only where the devices alone
 // would be the same, and who cheats.
 std::pair<std::string, std::string> LabelsOf(const Case& which) {
   std::string prover = DeviceWithoutWorker(which.prover);
-  std::string verifiers;
-  for (const std::string& device : which.verifiers) {
-    verifiers += (verifiers.empty() ? "" : "+") + DeviceWithoutWorker(device);
-  }
+  std::string verifiers = Joined(which.verifiers, "+");
   if (prover == verifiers && which.prover != which.verifiers.front()) {
     prover = which.prover;
     verifiers = which.verifiers.front();
@@ -36,11 +41,7 @@ std::string Title(const Case& which) {
   return title;
 }
 
-std::string VerificationDevices(const Case& which) {
-  std::string devices;
-  for (const std::string& device : which.verifiers) devices += (devices.empty() ? "" : ", ") + DeviceWithoutWorker(device);
-  return devices;
-}
+std::string VerificationDevices(const Case& which) { return Joined(which.verifiers, ", "); }
 
 std::vector<Case> CasesOf(const ExperimentConfig& config) {
   std::string prover = config.prover;

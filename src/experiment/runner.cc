@@ -369,7 +369,7 @@ class Run {
     const TraceFile trace(FilesIn(folder).trace);
     const std::string text = ReadText(folder);
     const double inference_seconds = ReadInferenceRecord(folder).total_seconds();
-    CheckCalibration(trace.header(), model, worker.device());
+    CheckCalibration(trace, model, worker.device());
     progress_state_.phase = phase;
     Tell(0, static_cast<double>(trace.tokens().size()));
     const Verification verification = VerifyTrace(worker, model, trace, text,
@@ -393,10 +393,12 @@ class Run {
   }
 
   // Refuses a calibration of another model; says once a pair of devices where its rates do not hold.
-  void CheckCalibration(const TraceHeader& header, const ModelIdentity& model, const DeviceIdentity& verifier) {
+  void CheckCalibration(const TraceFile& trace, const ModelIdentity& model, const DeviceIdentity& verifier) {
     const auto calibrated = policies_.find("calibrated");
     if (calibrated == policies_.end()) return;
-    const std::string warning = CheckApplies(*calibrated->second.calibration, model, header.plan.type, header.device, verifier);
+    const TraceHeader& header = trace.header();
+    const std::string warning = CheckApplies(*calibrated->second.calibration, model, header.plan.type, header.device, verifier,
+                                             trace.tokens().size() - static_cast<std::size_t>(header.n_prompt));
     if (!warning.empty() && warned_.insert(warning).second) Log(LogLevel::kWarning, warning);
   }
 

@@ -16,7 +16,7 @@
 namespace verillm {
 namespace {
 
-constexpr int kCalibrationVersion = 1;
+constexpr int kCalibrationVersion = 2;
 constexpr std::uint64_t kMaxCalibrationBytes = std::uint64_t{16} << 20;
 constexpr std::string_view kScoreNames[kScores] = {"element error", "worst element error", "worst relative error", "scale error",
                                                    "sampling margin"};
@@ -179,6 +179,7 @@ Calibration Calibrate(const ModelIdentity& model, StateType states, double false
     pair.engine = run.engine;
     pair.n_responses += 1;
     pair.n_positions += run.discrepancy.positions.size();
+    calibration.longest_response = std::max(calibration.longest_response, run.discrepancy.positions.size());
     conditions.insert(run.condition);
     for (const PairDiscrepancy& compared : run.discrepancy.pairs) {
       if (!Usable(compared)) {
@@ -277,6 +278,7 @@ Json ToJson(const Calibration& calibration) {
           {"false_positive_rate", calibration.false_positive_rate},
           {"exceedance_rate", calibration.exceedance_rate},
           {"pairs", std::move(pairs)},
+          {"longest_response", calibration.longest_response},
           {"conditions", calibration.conditions},
           {"prompts_digest", calibration.prompts_digest},
           {"embedding_error", calibration.embedding_error},
@@ -298,6 +300,7 @@ Calibration CalibrationFromJson(const Json& json) {
   calibration.false_positive_rate = fields.Get<double>("false_positive_rate");
   calibration.exceedance_rate = fields.Get<double>("exceedance_rate");
   const Json& pairs = fields.At("pairs");
+  calibration.longest_response = fields.Get<std::size_t>("longest_response");
   calibration.conditions = fields.Get<std::vector<std::string>>("conditions");
   calibration.prompts_digest = fields.Get<std::string>("prompts_digest");
   calibration.embedding_error = fields.Get<double>("embedding_error");
@@ -367,7 +370,7 @@ Calibration ReadCalibration(const std::filesystem::path& path) {
 }
 
 std::string CheckApplies(const Calibration& calibration, const ModelIdentity& model, StateType states,
-                         const DeviceIdentity& prover, const DeviceIdentity& verifier) {
+                         const DeviceIdentity& prover, const DeviceIdentity& verifier, std::size_t n_positions) {
   if (calibration.model.digest != model.digest) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("the calibration is of \"{}\" {} with SHA-256 {}, not of \"{}\" {} with {}; calibrate "
@@ -388,6 +391,10 @@ std::string CheckApplies(const Calibration& calibration, const ModelIdentity& mo
   }
   if (pair->engine != verifier.engine) {
     return fmt::format("the calibration was learned with {}, not {}", pair->engine, verifier.engine);
+  }
+  if (n_positions > calibration.longest_response) {
+    return fmt::format("the calibration has learned responses of up to {} tokens: its rates do not hold for {}",
+                       calibration.longest_response, n_positions);
   }
   return "";
 }

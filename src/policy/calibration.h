@@ -64,6 +64,7 @@ struct Calibration {
   // Honest probability that a position exceeds a threshold of its states, or of its margin: so small that two positions decide.
   double exceedance_rate = 0.003;
   std::vector<CalibratedPair> pairs;
+  std::size_t longest_response = 0;            // in positions: noise grows along a response
   std::vector<std::string> conditions;         // of the honest provers: "default", "flash_attention=off" ...
   std::string prompts_digest;                  // SHA-256 over the prompts, each ended by a zero byte
   double embedding_error = 0;                  // the largest relative error of honest embeddings
@@ -114,9 +115,9 @@ Calibration CalibrationFromJson(const Json& json);
 Calibration ReadCalibration(const std::filesystem::path& path);
 
 // Error(kUsage) where the calibration is of another model file or state type. Gives what the user should know where the pair of
-// devices or the engine is none that it learned of; empty where it fits.
+// devices or the engine is none that it learned of, or the response of `n_positions` longer than any; empty where it fits.
 std::string CheckApplies(const Calibration& calibration, const ModelIdentity& model, StateType states,
-                         const DeviceIdentity& prover, const DeviceIdentity& verifier);
+                         const DeviceIdentity& prover, const DeviceIdentity& verifier, std::size_t n_positions);
 
 }  // namespace verillm
 

@@ -228,6 +228,7 @@ TEST(Calibrate, RemembersWhatItLearnedOf) {
   EXPECT_EQ(calibration.exceedance_rate, 0.003);
   EXPECT_THAT(calibration.pairs,
               ElementsAre(CalibratedPair{"a", "b", "b1", 100, 10000}, CalibratedPair{"c", "b", "b1", 100, 10000}));
+  EXPECT_EQ(calibration.longest_response, 100u);
   EXPECT_THAT(calibration.conditions, ElementsAre("default"));
 }
 
@@ -394,6 +395,7 @@ Calibration HandMade() {
   calibration.false_positive_rate = 1e-3;
   calibration.exceedance_rate = 0.02;
   calibration.pairs = {{"cpu:zen4", "cpu:haswell", "b1", 20, 4000}, {"vulkan:0", "cpu:haswell", "b2", 30, 6000}};
+  calibration.longest_response = 200;
   calibration.conditions = {"default", "flash_attention=off"};
   calibration.prompts_digest = "p1";
   calibration.embedding_error = 1.0 / 3;
@@ -411,6 +413,7 @@ TEST(CalibrationJson, ComesBackExactly) {
     EXPECT_EQ(read.false_positive_rate, original.false_positive_rate);
     EXPECT_EQ(read.exceedance_rate, original.exceedance_rate);
     EXPECT_EQ(read.pairs, original.pairs);
+    EXPECT_EQ(read.longest_response, original.longest_response);
     EXPECT_EQ(read.conditions, original.conditions);
     EXPECT_EQ(read.prompts_digest, original.prompts_digest);
     EXPECT_EQ(read.embedding_error, original.embedding_error);
@@ -466,8 +469,8 @@ void ExpectRefused(const std::string& where, const Json& value, const std::strin
 }
 
 TEST(CalibrationJson, RefusesOtherFormatsAndVersions) {
-  ExpectRefused("/format", "verillm-trace", "format \"verillm-trace\" version 1 is not \"verillm-calibration\" version 1");
-  ExpectRefused("/format_version", 2, "format \"verillm-calibration\" version 2 is not");
+  ExpectRefused("/format", "verillm-trace", "format \"verillm-trace\" version 2 is not \"verillm-calibration\" version 2");
+  ExpectRefused("/format_version", 1, "format \"verillm-calibration\" version 1 is not");
   ExpectRefused("/format_version", 0, "version 0 is not");
   ExpectError([] { CalibrationFromJson(Json::array()); }, ErrorKind::kInput, "calibration: is no JSON object");
 }
@@ -526,7 +529,7 @@ DeviceIdentity Device(const std::string& name, const std::string& engine) {
 }
 
 std::string Check(const std::string& prover, const std::string& verifier, const std::string& engine) {
-  return CheckApplies(HandMade(), kModel, StateType::kF16, Device(prover, "b0"), Device(verifier, engine));
+  return CheckApplies(HandMade(), kModel, StateType::kF16, Device(prover, "b0"), Device(verifier, engine), 200);
 }
 
 TEST(CheckApplies, SaysNothingWhereTheCalibrationFits) {
@@ -545,14 +548,21 @@ TEST(CheckApplies, WarnsOfAnotherEngineOfTheVerifier) {
   EXPECT_EQ(Check("cpu:zen4", "cpu:haswell", "b2"), "the calibration was learned with b1, not b2");
 }
 
+TEST(CheckApplies, WarnsOfLongerResponsesThanItHasLearned) {
+  EXPECT_EQ(CheckApplies(HandMade(), kModel, StateType::kF16, Device("cpu:zen4", "b0"), Device("cpu:haswell", "b1"), 201),
+            "the calibration has learned responses of up to 200 tokens: its rates do not hold for 201");
+}
+
 TEST(CheckApplies, RefusesOtherModelsAndStateTypes) {
   ModelIdentity other = kModel;
   other.digest = "d2";
   other.weight_type = "q8_0";
-  ExpectError([&] { CheckApplies(HandMade(), other, StateType::kF16, Device("cpu:zen4", "b1"), Device("cpu:haswell", "b1")); },
-              ErrorKind::kUsage, HasSubstr("the calibration is of \"m\" f16 with SHA-256 d1, not of \"m\" q8_0 with d2"));
-  ExpectError([&] { CheckApplies(HandMade(), kModel, StateType::kBF16, Device("cpu:zen4", "b1"), Device("cpu:haswell", "b1")); },
-              ErrorKind::kUsage, "the calibration is of states in f16, not bf16; record in f16");
+  ExpectError(
+      [&] { CheckApplies(HandMade(), other, StateType::kF16, Device("cpu:zen4", "b1"), Device("cpu:haswell", "b1"), 200); },
+      ErrorKind::kUsage, HasSubstr("the calibration is of \"m\" f16 with SHA-256 d1, not of \"m\" q8_0 with d2"));
+  ExpectError(
+      [&] { CheckApplies(HandMade(), kModel, StateType::kBF16, Device("cpu:zen4", "b1"), Device("cpu:haswell", "b1"), 200); },
+      ErrorKind::kUsage, "the calibration is of states in f16, not bf16; record in f16");
 }
 
 }  // namespace
