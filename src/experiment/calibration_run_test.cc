@@ -54,8 +54,8 @@ TEST(ReadCalibrationConfig, ShippedConfigurationHasTheConditionsOfHonestProversA
   EXPECT_THAT(config.workers, IsEmpty());
   EXPECT_EQ(config.prompts, kConfigs / "calibration-prompts.yaml");
   EXPECT_EQ(config.prompt_list, "calibration");
-  EXPECT_EQ(config.n_prompts, 0);
-  EXPECT_EQ(config.output_tokens, 40);
+  EXPECT_EQ(config.n_prompts, 16);
+  EXPECT_EQ(config.output_tokens, 320);
   EXPECT_EQ(config.sampling, (Sampling{.temperature = 0.7, .top_p = 0.9, .seed = 1, .ignore_end = true}));
   EXPECT_EQ(config.layers_every, 8);
   EXPECT_EQ(config.states, StateType::kBF16);
