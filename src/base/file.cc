@@ -74,10 +74,16 @@ std::string ReadFile(const fs::path& path, std::uint64_t max_bytes) {
   return content;
 }
 
-void WriteFile(const fs::path& path, std::string_view content) {
+void WriteFile(const fs::path& path, std::string_view content, Existing existing) {
   PendingFile file(path);
   file.WriteAt(0, std::as_bytes(std::span(content)));
-  file.Commit();
+  file.Commit(existing);
+}
+
+void WritePrivateFile(const fs::path& path, std::string_view content, Existing existing) {
+  PendingFile file(path, PendingFile::Access::kPrivate);
+  file.WriteAt(0, std::as_bytes(std::span(content)));
+  file.Commit(existing);
 }
 
 void MakeFolder(const fs::path& path) {
@@ -100,13 +106,13 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
-PendingFile::PendingFile(fs::path path) : path_(std::move(path)) {
+PendingFile::PendingFile(fs::path path, Access access) : path_(std::move(path)) {
   if (path_.has_parent_path()) MakeFolder(path_.parent_path());
   std::string pattern = path_.string() + ".XXXXXX";
   descriptor_ = ::mkostemp(pattern.data(), O_CLOEXEC);
   if (descriptor_ < 0) ThrowErrno(path_, "write");
   temporary_ = pattern;
-  ::fchmod(descriptor_, 0644);
+  ::fchmod(descriptor_, access == Access::kPublic ? 0644 : 0600);
 }
 
 PendingFile::~PendingFile() {
@@ -143,10 +149,15 @@ void PendingFile::Truncate(std::uint64_t size) {
   if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) Fail("write");
 }
 
-void PendingFile::Commit() {
+void PendingFile::Commit(Existing existing) {
   if (::fsync(descriptor_) != 0) Fail("write");
   const int descriptor = std::exchange(descriptor_, -1);
   if (::close(descriptor) != 0) Fail("write");
+  if (existing == Existing::kKept) {
+    // Unlike a renaming, a second name is never given in place of another file. The first one goes with the object.
+    if (::link(temporary_.c_str(), path_.c_str()) != 0) Fail("write");
+    return;
+  }
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) Fail("rename the temporary file");
   temporary_.clear();
 }

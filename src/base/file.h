@@ -15,8 +15,14 @@ namespace verillm {
 // The content of `path`. Error(kIo) where it cannot be read, Error(kInput) where it is larger than `max_bytes`.
 std::string ReadFile(const std::filesystem::path& path, std::uint64_t max_bytes);
 
+// What happens to a file that already has the name of one that is written. Where it is kept, writing is an Error(kIo).
+enum class Existing { kReplaced, kKept };
+
 // Writes `content` as `path` (temporary name, then rename), making its folder if need be. Error(kIo).
-void WriteFile(const std::filesystem::path& path, std::string_view content);
+void WriteFile(const std::filesystem::path& path, std::string_view content, Existing existing = Existing::kReplaced);
+
+// The same for a file that only its owner may read and write.
+void WritePrivateFile(const std::filesystem::path& path, std::string_view content, Existing existing);
 
 // Error(kIo) where the folder cannot be made or is not writable; made with its parents if it does not exist.
 void MakeFolder(const std::filesystem::path& path);
@@ -39,7 +45,10 @@ class MappedFile {
 // A file being written at random offsets under a temporary name beside `path`; removed again unless Commit() is reached.
 class PendingFile {
  public:
-  explicit PendingFile(std::filesystem::path path);
+  // Others may read the file, but not a private one.
+  enum class Access { kPublic, kPrivate };
+
+  explicit PendingFile(std::filesystem::path path, Access access = Access::kPublic);
   ~PendingFile();
   PendingFile(const PendingFile&) = delete;
   PendingFile& operator=(const PendingFile&) = delete;
@@ -48,7 +57,7 @@ class PendingFile {
   void ReadAt(std::uint64_t offset, std::span<std::byte> bytes);
   void Truncate(std::uint64_t size);
   // Flushes to disk and gives the file its name. Nothing may be written afterwards.
-  void Commit();
+  void Commit(Existing existing = Existing::kReplaced);
 
  private:
   [[noreturn]] void Fail(std::string_view action) const;

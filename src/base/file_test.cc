@@ -80,6 +80,34 @@ TEST(WriteFile, FolderOfThatNameIsAnIoErrorAndLeavesNothing) {
   EXPECT_THAT(folder.Names(), ElementsAre("x"));
 }
 
+TEST(WritePrivateFile, IsTheOwnersAlone) {
+  const TestFolder folder;
+  WritePrivateFile(folder / "x", "content", Existing::kKept);
+  EXPECT_EQ(ReadFile(folder / "x", 100), "content");
+  EXPECT_EQ(std::filesystem::status(folder / "x").permissions(), std::filesystem::perms{0600});
+  EXPECT_THAT(folder.Names(), ElementsAre("x"));
+}
+
+TEST(WritePrivateFile, KeepsOrReplacesAFileAsAsked) {
+  const TestFolder folder;
+  WriteFile(folder / "x", "old");
+  ExpectError([&] { WritePrivateFile(folder / "x", "new", Existing::kKept); }, ErrorKind::kIo,
+              (folder / "x").string() + ": cannot write: File exists");
+  EXPECT_EQ(ReadFile(folder / "x", 100), "old");
+  EXPECT_THAT(folder.Names(), ElementsAre("x"));
+
+  WritePrivateFile(folder / "x", "new", Existing::kReplaced);
+  EXPECT_EQ(ReadFile(folder / "x", 100), "new");
+  EXPECT_EQ(std::filesystem::status(folder / "x").permissions(), std::filesystem::perms{0600});
+}
+
+TEST(WritePrivateFile, KeepsALinkThatPointsNowhere) {
+  const TestFolder folder;
+  std::filesystem::create_symlink(folder / "target", folder / "x");
+  ExpectError([&] { WritePrivateFile(folder / "x", "new", Existing::kKept); }, ErrorKind::kIo, HasSubstr("File exists"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "target"));
+}
+
 TEST(MakeFolder, MakesParentsAndKeepsWhatExists) {
   const TestFolder folder;
   MakeFolder(folder / "a/b/c");

@@ -12,13 +12,20 @@ Json ParseJson(std::string_view text, std::string_view what) {
       throw Error(ErrorKind::kInput, fmt::format("{}: is nested more than {} deep", what, kMaxJsonDepth));
     if (event == nlohmann::json::parse_event_t::object_start) keys.emplace_back();
     if (event == nlohmann::json::parse_event_t::object_end) keys.pop_back();
-    if (event == nlohmann::json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      throw Error(ErrorKind::kInput, fmt::format("{}: key {} stands there twice", what, parsed.dump()));
+    if (event == nlohmann::json::parse_event_t::key) {
+      if (keys.back().size() == kMaxJsonKeys)
+        throw Error(ErrorKind::kInput, fmt::format("{}: an object has more than {} keys", what, kMaxJsonKeys));
+      if (!keys.back().insert(parsed.get<std::string>()).second)
+        throw Error(ErrorKind::kInput, fmt::format("{}: key {} stands there twice", what, parsed.dump()));
     }
     return true;
   };
   try {
-    return Json::parse(text, callback);
+    Json value = Json::parse(text, callback);
+    // The parser takes a zero byte for the end and would ignore whatever follows.
+    const std::size_t zero = text.find('\0');
+    if (zero == std::string_view::npos) return value;
+    throw Error(ErrorKind::kInput, fmt::format("{}: is not JSON from byte {} on", what, zero + 1));
   } catch (const nlohmann::json::parse_error& error) {
     throw Error(ErrorKind::kInput, fmt::format("{}: is not JSON from byte {} on", what, error.byte));
   } catch (const nlohmann::json::exception& error) {

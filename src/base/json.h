@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -21,9 +22,12 @@ using Json = nlohmann::ordered_json;
 
 // Nothing of ours is nested deeper; what is would exhaust the stack of whoever walks through it.
 constexpr int kMaxJsonDepth = 32;
+// Nor has an object of ours more keys. Json looks each new one up among those before it, so that a megabyte of keys would take
+// seconds and a hundred megabytes a day.
+constexpr std::size_t kMaxJsonKeys = 4096;
 
-// Parses `text`; Error(kInput) naming `what` and the byte where it stops being JSON. Doubled keys and values nested deeper than
-// kMaxJsonDepth are refused.
+// Parses `text`; Error(kInput) naming `what` and the byte where it stops being JSON. Doubled keys, more of them than kMaxJsonKeys
+// and values nested deeper than kMaxJsonDepth are refused.
 Json ParseJson(std::string_view text, std::string_view what);
 
 // `text` with every byte sequence that is not UTF-8 replaced by U+FFFD: JSON can carry nothing else.

@@ -27,6 +27,13 @@ TEST(ParseJson, NamesTheByteWhereItStopsBeingJson) {
   ExpectError([] { ParseJson("[1, 2", "x.json"); }, ErrorKind::kInput, "x.json: is not JSON from byte 6 on");
 }
 
+TEST(ParseJson, ZeroByteIsNoEnd) {
+  for (const std::string& text : {std::string("{}\0", 3), std::string("{}\0 {}", 6), std::string("{}\0}}", 5)}) {
+    ExpectError([&] { ParseJson(text, "x.json"); }, ErrorKind::kInput, "x.json: is not JSON from byte 3 on");
+  }
+  ExpectError([] { ParseJson(std::string_view("[\0]", 3), "x.json"); }, ErrorKind::kInput, "x.json: is not JSON from byte 2 on");
+}
+
 TEST(ParseJson, WhatIsNoJsonForPythonIsNoneHere) {
   for (const char* const text : {"NaN", "[Infinity]", "{'a': 1}", "[1] // comment", "\"\xff\""}) {
     ExpectError([&] { ParseJson(text, "x.json"); }, ErrorKind::kInput, HasSubstr("x.json: is not JSON from byte "));
@@ -53,6 +60,20 @@ TEST(ParseJson, KeysThatDifferOnlyInSpellingAreTheSame) {
 
 TEST(ParseJson, OneKeyInSeveralObjectsIsNotDoubled) {
   EXPECT_NO_THROW(ParseJson(R"({"a": {"a": [{"a": 1}, {"a": 2}]}, "b": {"a": 3}})", "x.json"));
+}
+
+TEST(ParseJson, KeysBeyondTheLimitAreAnInputError) {
+  const auto object_of = [](std::size_t n_keys) {
+    Json object = Json::object();
+    for (std::size_t i = 0; i < n_keys; ++i) object.get_ref<Json::object_t&>().Container::emplace_back(std::to_string(i), i);
+    return object.dump();
+  };
+  const std::string most = object_of(kMaxJsonKeys);
+  EXPECT_EQ(ParseJson(most, "x.json").size(), kMaxJsonKeys);
+  EXPECT_NO_THROW(ParseJson("[" + most + "," + most + "]", "x.json"));
+  for (const std::size_t n_keys : {kMaxJsonKeys + 1, std::size_t{1'000'000}}) {
+    ExpectError([&] { ParseJson(object_of(n_keys), "x.json"); }, ErrorKind::kInput, "x.json: an object has more than 4096 keys");
+  }
 }
 
 TEST(ParseJson, NestingBeyondTheLimitIsAnInputError) {

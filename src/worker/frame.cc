@@ -51,18 +51,27 @@ std::string Printable(std::span<const std::byte> bytes) {
 }
 
 // Builds the value of a frame and gives up below kMaxJsonDepth: the CBOR reader calls itself for each level, so that a megabyte
-// of opening brackets would exhaust its stack. One pass over the bytes, since most frames are states.
+// of opening brackets would exhaust its stack. It gives up beyond kMaxJsonKeys, too. One pass over the bytes, since most frames
+// are states.
 class ShallowBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
  public:
   explicit ShallowBuilder(Json& value) : json_sax_dom_parser(value, false) {}
 
-  bool start_object(std::size_t size) { return ++depth_ <= kMaxJsonDepth && json_sax_dom_parser::start_object(size); }
+  bool start_object(std::size_t size) {
+    if (++depth_ > kMaxJsonDepth) return false;
+    n_keys_[static_cast<std::size_t>(depth_)] = 0;
+    return json_sax_dom_parser::start_object(size);
+  }
+  bool key(std::string& key) {
+    return ++n_keys_[static_cast<std::size_t>(depth_)] <= kMaxJsonKeys && json_sax_dom_parser::key(key);
+  }
   bool start_array(std::size_t size) { return ++depth_ <= kMaxJsonDepth && json_sax_dom_parser::start_array(size); }
   bool end_object() { return --depth_ >= 0 && json_sax_dom_parser::end_object(); }
   bool end_array() { return --depth_ >= 0 && json_sax_dom_parser::end_array(); }
 
  private:
   int depth_ = 0;
+  std::array<std::size_t, kMaxJsonDepth + 1> n_keys_;  // so far, of the open object at each depth
 };
 
 }  // namespace

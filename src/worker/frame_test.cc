@@ -168,6 +168,22 @@ TEST(ReadFrame, NestingThatWouldOverflowTheStackIsAnError) {
   EXPECT_EQ(ReadFrame(pipe.reading()), nested);
 }
 
+TEST(ReadFrame, KeysThatWouldTakeTooLongAreAnError) {
+  const auto frame_of = [](std::size_t n_keys) {
+    std::string content = "\xbf";  // a map without a length
+    for (std::size_t i = 0; i < n_keys; ++i) {
+      const std::string key = std::to_string(i);
+      content += static_cast<char>(0x60 + key.size());
+      content += key + "\x01";
+    }
+    return Frame(content + "\xff");
+  };
+  Pipe pipe;
+  pipe.Write(frame_of(kMaxJsonKeys));
+  EXPECT_EQ(ReadFrame(pipe.reading())->size(), kMaxJsonKeys);
+  ExpectUnreadable(frame_of(kMaxJsonKeys + 1), HasSubstr("received a frame that is no CBOR map"));
+}
+
 TEST(ReadFrame, CallerMayGiveUpInsideAFrame) {
   Pipe pipe;
   pipe.Write(std::string("\x10\0", 2));
