@@ -64,6 +64,8 @@ int main(int argc, char** argv) {
   verillm::AddAttackCommand(app, run);
   verillm::AddCalibrateCommand(app, run);
   verillm::AddExperimentCommand(app, run);
+  verillm::AddKeyCommand(app, run);
+  verillm::AddReceiptCommand(app, run);
   verillm::AddWorkerCommand(app, run);
 
   try {

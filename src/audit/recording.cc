@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -44,7 +43,8 @@ RecordingFiles FilesIn(const std::filesystem::path& folder) {
 std::string ReadText(const std::filesystem::path& folder) { return ReadFile(FilesIn(folder).text, kMaxTextBytes); }
 
 InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request,
-                                const std::filesystem::path& folder, const RecordingProgress& progress) {
+                                const std::filesystem::path& folder, const RecordingProgress& progress,
+                                std::optional<RowCommitment>* commitment) {
   CheckPlan(request.plan, model.n_layer);
   CheckSampling(request.sampling);
   MakeFolder(folder);
@@ -73,15 +73,20 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
                        .plan = request.plan,
                        .n_prompt = record.n_prompt};
     writer.emplace(files.trace, std::move(header), std::vector<Token>(tokens.begin(), tokens.end()), request.output_tokens);
+    if (commitment != nullptr) commitment->emplace(request.plan, model.width, record.n_prompt);
     if (progress) progress("prefill", 0, record.n_prompt, "");
   };
   events.rows = [&](CapturePoint point, std::span<const std::byte> rows) {
     if (!writer) throw Error(ErrorKind::kWorker, fmt::format("worker {} sent states before the prompt", worker.name()));
     writer->AppendRows(point, rows);
+    if (commitment != nullptr) (*commitment)->AppendRows(point, rows);
   };
   events.tokens = [&](std::span<const Token> tokens, std::string_view piece) {
     if (!writer) throw Error(ErrorKind::kWorker, fmt::format("worker {} sent tokens before the prompt", worker.name()));
-    for (const Token token : tokens) writer->AppendToken(token);
+    for (const Token token : tokens) {
+      writer->AppendToken(token);
+      if (commitment != nullptr) (*commitment)->AppendToken(token);
+    }
     record.n_output += static_cast<int>(tokens.size());
     text += piece;
     if (progress) progress("generate", record.n_output, request.output_tokens, piece);

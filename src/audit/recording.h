@@ -7,9 +7,11 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "receipt/row_commitment.h"
 #include "trace/provenance.h"
 #include "worker/worker.h"
 
@@ -53,9 +55,11 @@ struct InferenceRecord {
 // Where the recording is: phase "prefill" or "generate", tokens done of all, and the text since the last call.
 using RecordingProgress = std::function<void(std::string_view phase, int done, int total, std::string_view text)>;
 
-// Generates on `worker`, whose model is `model`, and writes the folder. Error(kIo), and whatever the worker reports.
+// Generates on `worker`, whose model is `model`, and writes the folder. `commitment`, where it is wanted, commits to the rows
+// while they come. Error(kIo), and whatever the worker reports.
 InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, const GenerateRequest& request,
-                                const std::filesystem::path& folder, const RecordingProgress& progress = {});
+                                const std::filesystem::path& folder, const RecordingProgress& progress = {},
+                                std::optional<RowCommitment>* commitment = nullptr);
 
 // Writes and reads inference.json; Error(kIo) or Error(kInput).
 void WriteInferenceRecord(const InferenceRecord& record, const std::filesystem::path& folder);

@@ -17,25 +17,32 @@ namespace {
 // Compares rows of the verifier, as they come, with those of a trace.
 class Comparison {
  public:
-  // Over the tokens before `end`.
-  Comparison(const TraceFile& prover, CapturePlan plan, int end) : prover_(prover) {
+  // Over the tokens before `end`; of `positions` alone where there are any.
+  Comparison(const TraceFile& prover, CapturePlan plan, int end, std::vector<int> positions = {})
+      : prover_(prover), n_outputs_(static_cast<std::size_t>(end - prover.header().n_prompt)) {
     result_.plan = std::move(plan);
-    for (int position = prover.header().n_prompt; position < end; ++position) result_.positions.push_back(position);
+    result_.positions = std::move(positions);
+    if (result_.positions.empty()) {
+      for (int position = prover.header().n_prompt; position < end; ++position) result_.positions.push_back(position);
+    }
     row_bytes_ =
         static_cast<std::size_t>(prover.header().model.width) * static_cast<std::size_t>(FormatOf(result_.plan.type).bytes);
-    for (const CapturePoint point : result_.plan.points) n_compared_[point] = 0;
+    for (const CapturePoint point : result_.plan.points) n_received_[point] = 0;
   }
 
   // The verifier's next rows of a capture point; they begin with the first generated token.
   void Add(CapturePoint point, std::span<const std::byte> rows) {
-    const auto compared = n_compared_.find(point);
-    if (compared == n_compared_.end() || rows.size() % row_bytes_ != 0 ||
-        compared->second + rows.size() / row_bytes_ > result_.positions.size()) {
+    const auto received = n_received_.find(point);
+    if (received == n_received_.end() || rows.size() % row_bytes_ != 0 ||
+        received->second + rows.size() / row_bytes_ > n_outputs_) {
       throw Error(ErrorKind::kWorker,
                   fmt::format("{} bytes of states for capture point {} were not asked for", rows.size(), point.Name()));
     }
     for (std::size_t offset = 0; offset < rows.size(); offset += row_bytes_) {
-      Compare(point, result_.positions[compared->second++], rows.subspan(offset, row_bytes_));
+      const int position = prover_.header().n_prompt + static_cast<int>(received->second++);
+      if (std::binary_search(result_.positions.begin(), result_.positions.end(), position)) {
+        Compare(point, position, rows.subspan(offset, row_bytes_));
+      }
     }
   }
 
@@ -46,15 +53,15 @@ class Comparison {
   }
 
   ResponseDiscrepancy Finish(bool sampling_checked) {
-    if (sampling_checked && (!result_.margins || result_.margins->size() != result_.positions.size())) {
+    if (sampling_checked && (!result_.margins || result_.margins->size() != n_outputs_)) {
       throw Error(ErrorKind::kWorker, fmt::format("the sampling of {} of {} tokens was checked",
-                                                  result_.margins ? result_.margins->size() : 0, result_.positions.size()));
+                                                  result_.margins ? result_.margins->size() : 0, n_outputs_));
     }
 
     for (const CapturePoint point : result_.plan.points) {
-      if (n_compared_[point] < result_.positions.size()) {
-        throw Error(ErrorKind::kWorker, fmt::format("{} of {} states of capture point {} were computed", n_compared_[point],
-                                                    result_.positions.size(), point.Name()));
+      if (n_received_[point] < n_outputs_) {
+        throw Error(ErrorKind::kWorker, fmt::format("{} of {} states of capture point {} were computed", n_received_[point],
+                                                    n_outputs_, point.Name()));
       }
       if (n_missing_[point] > 0) {
         result_.failures.push_back(fmt::format("the trace lacks {} of {} rows of capture point {}", n_missing_[point],
@@ -92,7 +99,8 @@ class Comparison {
   const TraceFile& prover_;
   ResponseDiscrepancy result_;
   std::size_t row_bytes_;
-  std::map<CapturePoint, std::size_t> n_compared_;
+  std::size_t n_outputs_;                           // looked at: rows that the verifier computes
+  std::map<CapturePoint, std::size_t> n_received_;  // of them
   std::map<CapturePoint, std::size_t> n_missing_;
 };
 
@@ -132,10 +140,15 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
                                                n_outputs, request.first_outputs));
   }
   const int end = request.first_outputs == 0 ? static_cast<int>(trace.tokens().size()) : header.n_prompt + request.first_outputs;
+  for (const int position : request.positions) {
+    if (position >= header.n_prompt && position < end) continue;
+    throw Error(ErrorKind::kUsage, fmt::format("position {} is not one of the output tokens looked at, {} to {}", position,
+                                               header.n_prompt, end - 1));
+  }
   const auto start = std::chrono::steady_clock::now();
   Verification verification;
   verification.device = worker.device();
-  Comparison comparison(trace, request.plan, end);
+  Comparison comparison(trace, request.plan, end, request.positions);
 
   const bool checks_sampling = request.check_sampling && n_outputs > 0;
   if (n_outputs > 0) {

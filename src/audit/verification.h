@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "discrepancy/response_discrepancy.h"
 #include "trace/trace_file.h"
@@ -29,6 +30,7 @@ struct VerificationRequest {
   bool other_model = false;         // compare although the trace names another model file
   bool check_sampling = false;      // whether the tokens were chosen as the trace says
   int first_outputs = 0;            // only so many output tokens (0: all), with a prefill that ends there
+  std::vector<int> positions = {};  // whose states are compared, ascending; none: those of all output tokens looked at
   bool in_steps = false;            // feed the output one token at a time, as the prover did
   std::filesystem::path keep = {};  // where to write the verifier's own states, as a trace; empty: nowhere
 };

@@ -56,6 +56,8 @@ void AddCalibrateCommand(CLI::App& app, Run& run);
 void AddVerifyCommand(CLI::App& app, Run& run);
 void AddCompareCommand(CLI::App& app, Run& run);
 void AddExperimentCommand(CLI::App& app, Run& run);
+void AddKeyCommand(CLI::App& app, Run& run);
+void AddReceiptCommand(CLI::App& app, Run& run);
 void AddWorkerCommand(CLI::App& app, Run& run);
 
 }  // namespace verillm

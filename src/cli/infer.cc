@@ -5,10 +5,12 @@
 #include <memory>
 #include <optional>
 
+#include "audit/receipt_files.h"
 #include "audit/recording.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/device_options.h"
+#include "cli/key_options.h"
 #include "report/table.h"
 
 namespace verillm {
@@ -26,6 +28,9 @@ struct InferOptions {
   std::optional<int> layers_every;
   bool no_final = false;
   std::string states = "bf16";
+  std::string receipt_key;
+  KeyOptions key_options;
+  std::string nonce;
   std::string out;
   bool json = false;
 };
@@ -37,6 +42,9 @@ int RunInfer(const InferOptions& options, Streams& streams) {
   const StateType type = StateTypeFromName(options.states);
   const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file, kMaxPromptBytes);
   MakeFolder(options.out);
+  // Asked for the passphrase now rather than after minutes of work.
+  std::optional<SecretKey> key;
+  if (!options.receipt_key.empty()) key = UnlockKey(options.receipt_key, options.key_options, streams);
 
   ProgressLine progress(streams);
   const ReadyWorker ready = StartWorker(options.device, streams, progress);
@@ -47,14 +55,17 @@ int RunInfer(const InferOptions& options, Streams& streams) {
                                 .plan = PlanEvery(options.layers_every.value_or(DefaultLayersEvery(ready.model.n_layer)),
                                                   ready.model.n_layer, !options.no_final, type),
                                 .schedule = options.device.schedule};
+  std::optional<RowCommitment> commitment;
   const auto start = std::chrono::steady_clock::now();
   const InferenceRecord record = RecordInference(
-      *ready.worker, ready.model, request, options.out, [&](std::string_view phase, int done, int total, std::string_view) {
+      *ready.worker, ready.model, request, options.out,
+      [&](std::string_view phase, int done, int total, std::string_view) {
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         progress.Show(phase == "prefill"
                           ? fmt::format("prefill of {} tokens", total)
                           : fmt::format("generating: {} of {} tokens, {:.1f} a second", done, total, done / seconds));
-      });
+      },
+      key ? &commitment : nullptr);
   progress.Clear();
 
   const RecordingFiles files = FilesIn(options.out);
@@ -64,8 +75,15 @@ int RunInfer(const InferOptions& options, Streams& streams) {
         "warning: {} elements are beyond the range of {} and were stored as its largest value; record with --states bf16\n",
         record.n_overflow, options.states);
   }
+  const std::filesystem::path receipt_path = std::filesystem::path(options.out) / "receipt.json";
+  if (key) {
+    const TraceFile trace(files.trace);
+    IssueReceipt(record, {trace.tokens().begin(), trace.tokens().end()}, commitment->Root(), options.nonce, *key,
+                 options.receipt_key, receipt_path);
+  }
   if (options.json) {
     const Json json = {{"trace", files.trace.string()},
+                       {"receipt", key ? Json(receipt_path.string()) : Json(nullptr)},
                        {"text", files.text.string()},
                        {"device", record.device.name},
                        {"n_prompt", record.n_prompt},
@@ -79,6 +97,7 @@ int RunInfer(const InferOptions& options, Streams& streams) {
   streams.out << ToValidUtf8(ReadText(options.out)) << "\n";
   fmt::print(streams.talk, "\n{} + {} tokens on {} in {}; trace in {}\n", record.n_prompt, record.n_output, record.device.name,
              FormatSeconds(record.total_seconds()), files.trace.string());
+  if (key) fmt::print(streams.talk, "receipt in {}, signed by key {}\n", receipt_path.string(), KeyIdText(key->public_key().id));
   return 0;
 }
 
@@ -111,6 +130,10 @@ void AddInferCommand(CLI::App& app, Run& run) {
                    "Compute so many tokens of the prompt apart first, as a server with a prefix cache does")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  command->add_option("--receipt", options->receipt_key,
+                      "Commit to the states and sign a receipt with this secret key (verillm key generate)");
+  AddKeyOptions(*command, options->key_options);
+  command->add_option("--nonce", options->nonce, "The client's nonce for the receipt, at most 64 bytes in hexadecimal");
   command->add_option("--out", options->out, "Folder to write trace.safetensors, text.txt and inference.json to")->required();
   command->add_flag("--json", options->json, "Print a summary as JSON instead of the text");
   command->callback([=, &run] {

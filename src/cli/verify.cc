@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/device_options.h"
+#include "cli/policy_options.h"
 #include "experiment/result_json.h"
 #include "policy/calibration.h"
 #include "report/table.h"
@@ -25,9 +26,7 @@ namespace {
 struct VerifyOptions {
   std::string folder;
   DeviceOptions device;
-  std::string policy = "paper";
-  bool pooled = false;
-  Thresholds thresholds;
+  PolicyOptions policy;
   std::string check = "all";
   std::optional<int> layers_every;
   std::string depth;
@@ -91,16 +90,8 @@ void CheckReplayable(const DeviceIdentity& prover, const DeviceIdentity& verifie
                   prover.name, prover.description, prover.engine, verifier.name, verifier.description, verifier.engine));
 }
 
-Policy ChosenPolicy(const VerifyOptions& options) {
-  const std::vector<std::string_view> names = PolicyNames();
-  if (std::find(names.begin(), names.end(), options.policy) == names.end() && std::filesystem::exists(options.policy)) {
-    return MakeCalibratedPolicy(ReadCalibration(options.policy));
-  }
-  return MakePolicy(options.policy, options.thresholds, options.pooled ? Unit::kPools : Unit::kPairs);
-}
-
 int RunVerify(const VerifyOptions& options, Streams& streams) {
-  const Policy policy = ChosenPolicy(options);
+  const Policy policy = ChosenPolicy(options.policy);
   const RecordingFiles files = FilesIn(options.folder);
   const TraceFile trace(files.trace);
   const std::string text = ReadText(options.folder);
@@ -165,21 +156,9 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand("verify", "Check a recorded inference by one prefill (the verifier)");
   command->add_option("folder", options->folder, "Folder that verillm infer has written")->required();
   AddDeviceOptions(*command, options->device);
-  command
-      ->add_option("--policy", options->policy,
-                   fmt::format("Rule for the verdict: {}, or the file of a calibration (verillm calibrate)",
-                               fmt::join(PolicyNames(), ", ")))
-      ->capture_default_str();
+  AddPolicyOptions(*command, options->policy);
   command->add_option("--check", options->check, "states: the computation; sampling: how tokens were chosen; all: both")
       ->check(CLI::IsMember({"states", "sampling", "all"}))
-      ->capture_default_str();
-  command->add_flag("--pooled", options->pooled, "Judge statistics pooled over the positions instead of counting accepted pairs");
-  command->add_option("--pe", options->thresholds.pe, "Threshold of Pe")->capture_default_str();
-  command->add_option("--pm", options->thresholds.pm, "Threshold of Pm")->capture_default_str();
-  command->add_option("--pw", options->thresholds.pw, "Threshold of Pw (the paper's off-chain setting: 0.80)")
-      ->capture_default_str();
-  command->add_option("--mean-error", options->thresholds.mean_error, "Threshold of the mean error")->capture_default_str();
-  command->add_option("--criterion", options->thresholds.accept_rate, "More than this share of the pairs must be accepted")
       ->capture_default_str();
   command->add_option("--layers-every", options->layers_every, "Demand every so many layers (default: 8)");
   command->add_option("--depth", options->depth,

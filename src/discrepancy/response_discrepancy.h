@@ -25,7 +25,8 @@ struct ResponseDiscrepancy {
   CapturePlan plan;            // what the verifier wanted compared
   std::vector<int> positions;  // at which positions, ascending
   std::vector<PairDiscrepancy> pairs;
-  // Where sampling was checked: one a position, how far the verifier's logits are from explaining its token (SamplingMargin).
+  // Where sampling was checked: one an output token, how far the verifier's logits are from explaining it (SamplingMargin). Those of
+  // all tokens looked at, even where the states of some positions only were compared.
   std::optional<std::vector<double>> margins;
   // Why the response fails before any statistics: rows that the trace lacks, text that is not what the tokens say.
   std::vector<std::string> failures;

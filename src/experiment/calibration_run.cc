@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -10,7 +9,7 @@
 #include "audit/verification.h"
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/file.h"
+#include "base/scratch_folder.h"
 #include "engine/model_store.h"
 #include "experiment/yaml_fields.h"
 
@@ -27,26 +26,6 @@ std::vector<std::string> PromptsOf(const CalibrationConfig& config) {
 
 // The first condition, and one of the others where there are any.
 std::size_t RunsAPrompt(const CalibrationConfig& config) { return config.conditions.size() > 1 ? 2 : 1; }
-
-// A folder for recordings that nobody keeps.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "verillm-calibrate.XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw Error(ErrorKind::kIo, fmt::format("{}: cannot make the folder", pattern));
-    path_ = pattern;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace
 

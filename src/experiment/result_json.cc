@@ -44,15 +44,6 @@ Json ToJson(const PairStatistics& statistics) {
           {"relative_error", Rounded(statistics.RelativeError())}};
 }
 
-Json ToJson(const Thresholds& thresholds) {
-  return {{"Pe", thresholds.pe},
-          {"Pm", thresholds.pm},
-          {"Pw", thresholds.pw},
-          {"mean_error", thresholds.mean_error},
-          {"significance", thresholds.significance},
-          {"accept_rate", thresholds.accept_rate}};
-}
-
 Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy) {
   Json points = Json::object();
   for (const PointResult& point : result.points) {

@@ -10,13 +10,12 @@
 #include "discrepancy/response_discrepancy.h"
 #include "experiment/partial_audit.h"
 #include "policy/calibration.h"
-#include "policy/policy.h"
+#include "policy/policy_json.h"
 
 namespace verillm {
 
 // Shares and errors of a pair or pool.
 Json ToJson(const PairStatistics& statistics);
-Json ToJson(const Thresholds& thresholds);
 // Verdict, reason, accept rate and, per capture point, pooled statistics; not the single pairs.
 Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy);
 

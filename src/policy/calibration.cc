@@ -124,7 +124,9 @@ std::vector<PositionScores> ScorePositions(const std::map<CapturePoint, HonestPo
       set(Score::kWorstRelativeError, missing ? kInfinity : sums.worst_relative);
       set(Score::kScaleError, missing ? kInfinity : sums.worst_scale);
     }
-    if (response.margins) set(Score::kSamplingMargin, (*response.margins)[scores.size()]);
+    if (response.margins && response.margins->size() == response.positions.size()) {
+      set(Score::kSamplingMargin, (*response.margins)[scores.size()]);
+    }
     scores.push_back(of_position);
   }
   return scores;

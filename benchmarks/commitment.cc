@@ -1,0 +1,118 @@
+// Committing to rows against hashing the same bytes as one long message: what the Merkle tree costs beyond SHA-256 itself.
+//
+//   benchmark_commitment [MiB of rows] [repetitions]
+//
+// It first checks that the tree's root is the one the verifier's side computes. Commitments and plain hashes then take turns, so
+// that both see the same state of the machine.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "receipt/hash.h"
+#include "receipt/merkle.h"
+#include "receipt/merkle_tree.h"
+
+namespace verillm {
+namespace {
+
+constexpr std::size_t kHeaderBytes = 16;  // before each row: which one it is
+
+struct RowKind {
+  const char* name;
+  std::size_t bytes;
+};
+constexpr RowKind kRowKinds[] = {{"576 x f16", 576 * 2}, {"3584 x f16", 3584 * 2}, {"3584 x f32", 3584 * 4}};
+
+// Headers and rows, one after the other.
+std::vector<std::byte> MakeRows(std::size_t n_rows, std::size_t row_bytes) {
+  std::mt19937 random(1);
+  std::vector<std::byte> bytes(n_rows * (kHeaderBytes + row_bytes));
+  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+  return bytes;
+}
+
+Hash HashOfRow(std::span<const std::byte> rows, std::size_t begin, std::size_t row_bytes) {
+  return LeafHash({rows.subspan(begin, kHeaderBytes), rows.subspan(begin + kHeaderBytes, row_bytes)});
+}
+
+Hash Commit(std::span<const std::byte> rows, std::size_t row_bytes) {
+  MerkleAccumulator tree;
+  for (std::size_t begin = 0; begin < rows.size(); begin += kHeaderBytes + row_bytes) tree.Add(HashOfRow(rows, begin, row_bytes));
+  return tree.Root();
+}
+
+// As a verifier does who has every row.
+Hash RootFromAllRows(std::span<const std::byte> rows, std::size_t row_bytes) {
+  std::vector<IndexedHash> leaves;
+  for (std::size_t begin = 0; begin < rows.size(); begin += kHeaderBytes + row_bytes) {
+    leaves.push_back({leaves.size(), HashOfRow(rows, begin, row_bytes)});
+  }
+  return RootFromMultiProof(leaves.size(), leaves, {});
+}
+
+Hash PlainHash(std::span<const std::byte> bytes) {
+  Hash hash;
+  EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(hash.data()), nullptr, EVP_sha256(), nullptr);
+  return hash;
+}
+
+template <typename Call>
+double Seconds(Call call) {
+  const auto start = std::chrono::steady_clock::now();
+  benchmark::DoNotOptimize(call());
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+int Run(std::size_t n_bytes, int n_repetitions) {
+  fmt::print("{} MiB of rows, medians of {} repetitions\n", n_bytes >> 20, n_repetitions);
+  fmt::print("{:<12}{:>15}{:>14}{:>8}\n", "row", "SHA-256, GB/s", "commit, GB/s", "ratio");
+  for (const RowKind& kind : kRowKinds) {
+    const std::vector<std::byte> rows = MakeRows(n_bytes / (kHeaderBytes + kind.bytes), kind.bytes);
+    if (Commit(rows, kind.bytes) != RootFromAllRows(rows, kind.bytes)) {
+      fmt::print(stderr, "{}: the root is not the one that a verifier computes\n", kind.name);
+      return 1;
+    }
+    const double giga_bytes = 1e-9 * static_cast<double>(rows.size());
+    std::vector<double> plain, commit, ratio;
+    for (int i = 0; i < n_repetitions; ++i) {
+      plain.push_back(giga_bytes / Seconds([&] { return PlainHash(rows); }));
+      commit.push_back(giga_bytes / Seconds([&] { return Commit(rows, kind.bytes); }));
+      ratio.push_back(commit.back() / plain.back());
+    }
+    fmt::print("{:<12}{:>15.2f}{:>14.2f}{:>8.2f}\n", kind.name, Median(plain), Median(commit), Median(ratio));
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace verillm
+
+int main(int argc, char** argv) {
+  const int mebibytes = argc > 1 ? std::atoi(argv[1]) : 64;
+  const int n_repetitions = argc > 2 ? std::atoi(argv[2]) : 15;
+  if (mebibytes < 1 || n_repetitions < 1) {
+    fmt::print(stderr, "usage: {} [MiB of rows] [repetitions]\n", argv[0]);
+    return 2;
+  }
+  try {
+    return verillm::Run(static_cast<std::size_t>(mebibytes) << 20, n_repetitions);
+  } catch (const verillm::Error& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return verillm::ExitCode(error.kind());
+  }
+}

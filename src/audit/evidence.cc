@@ -1,0 +1,67 @@
+#include "audit/evidence.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "policy/policy_json.h"
+#include "receipt/base64.h"
+
+namespace verillm {
+namespace {
+
+constexpr std::string_view kFormat = "verillm-evidence";
+constexpr int kEvidenceVersion = 1;
+
+Verdict VerdictFromName(const std::string& name) {
+  for (const Verdict verdict : {Verdict::kAccept, Verdict::kReject, Verdict::kInconclusive}) {
+    if (VerdictName(verdict) == name) return verdict;
+  }
+  throw Error(ErrorKind::kInput, fmt::format("evidence: \"{}\" is no verdict", name));
+}
+
+}  // namespace
+
+std::string EvidenceText(const Evidence& evidence) {
+  return Json{{"format", kFormat},
+              {"format_version", kEvidenceVersion},
+              {"verdict", VerdictName(evidence.verdict)},
+              {"reason", evidence.reason},
+              {"verifier", ToJson(evidence.verifier)},
+              {"policy", ToJson(evidence.policy)},
+              {"public_key", evidence.public_key},
+              {"receipt", evidence.receipt},
+              {"signature", evidence.signature},
+              {"challenge", evidence.challenge},
+              {"opening", ToBase64(evidence.opening)}}
+             .dump(2) +
+         "\n";
+}
+
+Evidence ParseEvidence(std::string_view text) {
+  const Json json = ParseJson(text, "evidence");
+  JsonFields fields(json, "evidence");
+  const auto format = fields.Get<std::string>("format");
+  const int version = fields.Get<int>("format_version");
+  if (format != kFormat || version != kEvidenceVersion) {
+    throw Error(ErrorKind::kInput, fmt::format("evidence: format \"{}\" version {} is not \"{}\" version {}", format, version,
+                                               kFormat, kEvidenceVersion));
+  }
+  Evidence evidence;
+  evidence.verdict = VerdictFromName(fields.Get<std::string>("verdict"));
+  evidence.reason = fields.Get<std::string>("reason");
+  evidence.verifier = DeviceIdentityFromJson(fields.At("verifier"));
+  evidence.policy = PolicyFromJson(fields.At("policy"));
+  evidence.public_key = fields.Get<std::string>("public_key");
+  evidence.receipt = fields.Get<std::string>("receipt");
+  evidence.signature = fields.Get<std::string>("signature");
+  evidence.challenge = fields.Get<std::string>("challenge");
+  const auto opening = fields.Get<std::string>("opening");
+  const auto n_padding = static_cast<std::size_t>(opening.ends_with("==") ? 2 : opening.ends_with("=") ? 1 : 0);
+  evidence.opening.resize(opening.size() < 4 ? 0 : opening.size() / 4 * 3 - n_padding);
+  FromBase64(opening, evidence.opening, "evidence: opening");
+  fields.Finish();
+  return evidence;
+}
+
+}  // namespace verillm

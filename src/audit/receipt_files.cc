@@ -1,0 +1,91 @@
+#include "audit/receipt_files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "receipt/challenge_file.h"
+
+namespace verillm {
+namespace {
+
+constexpr std::uint64_t kMaxReceiptBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kMaxChainBytes = 128;
+
+// The end of a key's chain, held against other processes while the object lives.
+class ChainEnd {
+ public:
+  explicit ChainEnd(const std::filesystem::path& key) : path_(key.string() + ".last"), lock_path_(key.string() + ".lock") {
+    descriptor_ = ::open(lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX) != 0) {
+      const std::string why = std::strerror(errno);
+      if (descriptor_ >= 0) ::close(descriptor_);
+      throw Error(ErrorKind::kIo, fmt::format("{}: cannot be locked: {}", lock_path_, why));
+    }
+  }
+  ~ChainEnd() { ::close(descriptor_); }
+  ChainEnd(const ChainEnd&) = delete;
+  ChainEnd& operator=(const ChainEnd&) = delete;
+
+  std::optional<Hash> Read() const {
+    if (!std::filesystem::exists(path_)) return std::nullopt;
+    std::string text = ReadFile(path_, kMaxChainBytes);
+    if (text.ends_with('\n')) text.pop_back();
+    return HashFromHex(text, path_);
+  }
+
+  void Write(const Hash& digest) const { WriteFile(path_, ToHex(digest) + "\n"); }
+
+ private:
+  std::string path_;
+  std::string lock_path_;
+  int descriptor_;
+};
+
+}  // namespace
+
+std::filesystem::path SignatureFile(const std::filesystem::path& receipt) { return receipt.string() + ".minisig"; }
+
+std::string ReadReceiptText(const std::filesystem::path& receipt) { return ReadFile(receipt, kMaxReceiptBytes); }
+
+std::string ReadSignatureText(const std::filesystem::path& receipt) {
+  return ReadFile(SignatureFile(receipt), kMaxSignatureBytes);
+}
+
+std::string ReadPublicKeyText(const std::filesystem::path& key) { return ReadFile(key, kMaxPublicKeyBytes); }
+
+std::string ReadChallengeText(const std::filesystem::path& challenge) { return ReadFile(challenge, kMaxChallengeBytes); }
+
+Receipt IssueReceipt(const InferenceRecord& record, const std::vector<Token>& tokens, const Hash& root, const std::string& nonce,
+                     const SecretKey& key, const std::filesystem::path& key_path, const std::filesystem::path& path) {
+  const ChainEnd chain(key_path);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const Receipt receipt{.model = record.model,
+                        .device = record.device,
+                        .schedule = record.schedule,
+                        .sampling = record.sampling,
+                        .plan = record.plan,
+                        .tokens = tokens,
+                        .n_prompt = record.n_prompt,
+                        .prompt_digest = Sha256({std::as_bytes(std::span(record.prompt))}),
+                        .root = root,
+                        .previous = chain.Read(),
+                        .nonce = nonce,
+                        .time = FormatTime(std::chrono::duration_cast<std::chrono::seconds>(now).count())};
+  const std::string text = ReceiptText(receipt);
+  WriteFile(path, text);
+  WriteFile(SignatureFile(path), key.Sign(std::as_bytes(std::span(text)), fmt::format("verillm receipt of {}", receipt.time)));
+  chain.Write(ReceiptDigest(text));
+  return receipt;
+}
+
+}  // namespace verillm

@@ -1,0 +1,25 @@
+// Options of the commands that give a verdict.
+#ifndef VERILLM_CLI_POLICY_OPTIONS_H_
+#define VERILLM_CLI_POLICY_OPTIONS_H_
+
+#include <string>
+
+#include "cli/command.h"
+#include "policy/policy.h"
+
+namespace verillm {
+
+struct PolicyOptions {
+  std::string policy = "paper";
+  bool pooled = false;
+  Thresholds thresholds;
+};
+
+void AddPolicyOptions(CLI::App& command, PolicyOptions& options);
+
+// The policy of that name, or that of a calibration's file. Error(kUsage), Error(kIo) or Error(kInput).
+Policy ChosenPolicy(const PolicyOptions& options);
+
+}  // namespace verillm
+
+#endif  // VERILLM_CLI_POLICY_OPTIONS_H_

@@ -1,0 +1,51 @@
+#include "policy/policy_json.h"
+
+#include "base/test_support.h"
+#include "policy/calibration.h"
+#include "policy/test_support.h"
+
+namespace verillm {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(PolicyJson, KeepsQuotedPolicies) {
+  const Policy policy = MakePolicy(
+      "paper", {.pe = 0.1, .pm = 0.7, .pw = 0.4, .mean_error = 0.02, .significance = 0.05, .accept_rate = 0.8}, Unit::kPools);
+  const Policy read = PolicyFromJson(ToJson(policy));
+  EXPECT_EQ(read.name, "paper");
+  EXPECT_EQ(read.unit, Unit::kPools);
+  EXPECT_EQ(ToJson(read), ToJson(policy));
+  EXPECT_EQ(read.thresholds.significance, 0.05);
+}
+
+TEST(PolicyJson, KeepsTheCalibration) {
+  SimulatedDevices devices(1);
+  std::vector<HonestRun> runs;
+  for (int i = 0; i < 50; ++i) runs.push_back(devices.Run("a", "b", 100, 0));
+  const Policy policy = MakeCalibratedPolicy(Calibrate({}, StateType::kBF16, 1e-4, runs));
+  const Policy read = PolicyFromJson(ToJson(policy));
+  ASSERT_TRUE(read.calibration);
+  EXPECT_EQ(ToJson(read), ToJson(policy));
+}
+
+TEST(PolicyJson, RefusesWhatItDoesNotKnow) {
+  const Json sound = ToJson(MakePolicy("reference", {}));
+  const auto expect_refused = [&](const char* key, const Json& value, const char* message) {
+    Json json = sound;
+    json[key] = value;
+    ExpectError([&] { PolicyFromJson(json); }, ErrorKind::kInput, HasSubstr(message));
+  };
+  expect_refused("name", "lenient", "lenient");
+  expect_refused("version", 99, "reference version 99 is not known here");
+  expect_refused("unit", "tokens", "not \"tokens\"");
+  expect_refused("unit", "pools", "pools");
+  expect_refused("more", 1, "more");
+  expect_refused("calibration", 1, "calibration");
+  Json wrong = sound;
+  wrong["thresholds"]["Pe"] = 2;
+  ExpectError([&] { PolicyFromJson(wrong); }, ErrorKind::kInput, HasSubstr("Pe = 2"));
+}
+
+}  // namespace
+}  // namespace verillm
