@@ -285,6 +285,7 @@ TEST(ReadExperimentConfig, WrongTypesNameTheirLine) {
 
 TEST(ReadExperimentConfig, WorkersNeedACommandOfWords) {
   ExpectRefused("workers:\n  w: {}\n", ErrorKind::kInput, EndsWith("x.yaml:2: key \"command\" is missing"));
+  ExpectRefused("workers:\n  [w]: {command: [a]}\n", ErrorKind::kInput, EndsWith("x.yaml:2: a key is no word"));
   for (const char* const command : {"ssh host verillm worker", "[]", "[ssh, [host]]", "{ssh: host}"}) {
     ExpectRefused("workers:\n  w: {command: " + std::string(command) + "}\n", ErrorKind::kInput,
                   EndsWith("x.yaml:2: is no list of words"));

@@ -27,7 +27,9 @@ YamlFields::YamlFields(const YAML::Node& map, std::string where) : map_(map), wh
     throw Error(ErrorKind::kInput, fmt::format("{}:{}: is no map of keys and values", where_, map.Mark().line + 1));
   std::set<std::string> keys;
   for (const auto& entry : map) {
-    const std::string key = entry.first.as<std::string>("");
+    if (!entry.first.IsScalar())
+      throw Error(ErrorKind::kInput, fmt::format("{}:{}: a key is no word", where_, entry.first.Mark().line + 1));
+    const auto key = entry.first.as<std::string>();
     if (!keys.insert(key).second) {
       throw Error(ErrorKind::kInput,
                   fmt::format("{}:{}: key \"{}\" stands there twice", where_, entry.first.Mark().line + 1, key));
@@ -47,7 +49,7 @@ YAML::Node YamlFields::At(const std::string& key) {
 
 void YamlFields::Finish() const {
   for (const auto& entry : map_) {
-    const std::string key = entry.first.as<std::string>("");
+    const auto key = entry.first.as<std::string>();
     if (seen_.contains(key)) continue;
     throw Error(ErrorKind::kInput, fmt::format("{}:{}: unknown key \"{}\"; known are {}", where_, entry.first.Mark().line + 1,
                                                key, fmt::join(seen_, ", ")));

@@ -18,7 +18,7 @@ YAML::Node ReadYaml(const std::filesystem::path& path);
 
 class YamlFields {
  public:
-  // `where` names the map in messages, the file first. Error(kInput) where `map` is none or has a key twice.
+  // `where` names the map in messages, the file first. Error(kInput) where `map` is none, has a key twice or one that is no word.
   YamlFields(const YAML::Node& map, std::string where);
 
   // Whether the key is there.

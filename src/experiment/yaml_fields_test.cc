@@ -63,6 +63,12 @@ TEST(YamlFields, WhatIsNoMapIsRefused) {
   ExpectError([] { Fields(""); }, ErrorKind::kInput, HasSubstr("is no map of keys and values"));
 }
 
+TEST(YamlFields, KeysThatAreNoWordsAreRefused) {
+  for (const char* const text : {"a: 1\n[b]: 2", "a: 1\n? {b: c}\n: 2", "a: 1\n~: 2", "a: 1\n? [b]"}) {
+    ExpectError([&] { Fields(text); }, ErrorKind::kInput, "x.yaml:2: a key is no word");
+  }
+}
+
 TEST(YamlFields, UnknownKeyNamesItsLineAndTheKnownOnes) {
   YamlFields fields = Fields("a: 1\n\ncolour: blue\n");
   int a = 0;

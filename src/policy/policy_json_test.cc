@@ -1,5 +1,8 @@
 #include "policy/policy_json.h"
 
+#include <string>
+#include <vector>
+
 #include "base/test_support.h"
 #include "policy/calibration.h"
 #include "policy/test_support.h"
@@ -20,10 +23,18 @@ TEST(PolicyJson, KeepsQuotedPolicies) {
 }
 
 TEST(PolicyJson, KeepsTheCalibration) {
+  const ModelIdentity model{.name = "m",
+                            .digest = std::string(64, 'a'),
+                            .architecture = "llama",
+                            .weight_type = "f16",
+                            .n_layer = 30,
+                            .width = 576,
+                            .n_vocab = 100,
+                            .vocabulary_digest = std::string(64, 'b')};
   SimulatedDevices devices(1);
   std::vector<HonestRun> runs;
   for (int i = 0; i < 50; ++i) runs.push_back(devices.Run("a", "b", 100, 0));
-  const Policy policy = MakeCalibratedPolicy(Calibrate({}, StateType::kBF16, 1e-4, runs));
+  const Policy policy = MakeCalibratedPolicy(Calibrate(model, StateType::kBF16, 1e-4, runs));
   const Policy read = PolicyFromJson(ToJson(policy));
   ASSERT_TRUE(read.calibration);
   EXPECT_EQ(ToJson(read), ToJson(policy));

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <cerrno>
@@ -16,6 +17,8 @@
 
 namespace verillm {
 namespace {
+
+constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 void WriteAll(int descriptor, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
@@ -101,9 +104,12 @@ std::optional<Json> ReadFrame(int descriptor, const std::function<void()>& wait)
                                                 "allowed; does something else write to this stream?",
                                                 length, Printable(prefix), kMaxFrameBytes));
   }
-  std::vector<std::uint8_t> bytes(length);
-  if (ReadUpTo(descriptor, std::as_writable_bytes(std::span(bytes)), wait) < length) {
-    throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
+  std::vector<std::uint8_t> bytes;
+  while (bytes.size() < length) {
+    const std::size_t begin = bytes.size();
+    bytes.resize(std::min<std::size_t>(length, begin + kPieceBytes));
+    const std::span<std::byte> piece = std::as_writable_bytes(std::span(bytes)).subspan(begin);
+    if (ReadUpTo(descriptor, piece, wait) < piece.size()) throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
   }
   Json message;
   ShallowBuilder builder(message);

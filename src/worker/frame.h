@@ -23,8 +23,8 @@ void WriteFrame(int descriptor, const Json& message);
 bool WaitReadable(int descriptor, std::chrono::milliseconds patience);
 
 // Reads one frame; nullopt at the end of the stream between frames. Error(kWorker) where the stream ends inside a frame, its
-// length is beyond kMaxFrameBytes (nothing is allocated then) or its content is no CBOR map. `wait` is called before each read,
-// inside frames too, and may throw to give up on a stream that has come to a halt.
+// length is beyond kMaxFrameBytes or its content is no CBOR map. Memory is taken as the content comes, not for the length that is
+// claimed. `wait` is called before each read, inside frames too, and may throw to give up on a stream that has come to a halt.
 std::optional<Json> ReadFrame(int descriptor, const std::function<void()>& wait = {});
 
 // Bytes as a CBOR byte string, and back (Error(kWorker) unless `value` is one).

@@ -1,5 +1,6 @@
 #include "worker/frame.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -134,6 +135,19 @@ TEST(ReadFrame, LengthBeyondTheLimitFailsAtOnce) {
         [&] { ReadFrame(pipe.reading()); }, ErrorKind::kWorker,
         AllOf(HasSubstr("a frame of " + std::to_string(length) + " bytes"), HasSubstr("more than the 268435456 allowed")));
   }
+}
+
+// The most memory that this process ever had, in a unit that differs between systems.
+long PeakMemory() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+TEST(ReadFrame, LengthThatIsOnlyClaimedTakesNoMemory) {
+  const long before = PeakMemory();
+  ExpectUnreadable(Prefix(kMaxFrameBytes) + "x", kEndsInside);
+  EXPECT_LT(PeakMemory(), 2 * before);
 }
 
 TEST(ReadFrame, GreetingOfALoginShellIsShown) {
