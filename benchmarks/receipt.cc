@@ -123,7 +123,7 @@ void Measure(const char* name, Response response, int repetitions) {
     CheckOpening(opening, checked.receipt, checked.digest, PositionsOf(challenge, checked.receipt, checked.digest));
   });
   fmt::print(
-      "| {} | {:.2f} MB | {:.1f} KB ({:.1f} a token) | {:.0f} KB | {:.1f} | {:.1f} us | {:.2f} ms | {:.1f} ms | {:.1f} ms |\n",
+      "| {} | {:.2f} MB | {:.1f} KB ({:.1f} bytes a token) | {:.0f} KB | {:.1f} | {:.1f} us | {:.2f} ms | {:.1f} ms | {:.1f} ms |\n",
       name, static_cast<double>(response.rows.size()) / 1e6, static_cast<double>(text.size()) / 1e3,
       static_cast<double>(text.size()) / (kPrompt + kOutput), static_cast<double>(opening.size()) / 1e3,
       static_cast<double>(response.rows.size()) / static_cast<double>(opening.size() + text.size()), 1e6 * commit / kOutput,
