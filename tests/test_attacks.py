@@ -242,7 +242,7 @@ def test_report_tells_attacks_from_honest_runs(run, detection, trials):
     folder, ran = detection
     done = run("experiment", "report", folder)
     assert done.code == 0 and done.out == ran.out
-    assert "none (honest)" in done.out and "AUC states, 1 position" in done.out
+    assert "none (honest)" in done.out and "areas under curves (95 %)" in done.out
     report = json.loads(run("experiment", "report", folder, "--json").out)
     entries = {entry["attack"]: entry for entry in report["detection"]}
     assert next(iter(entries)) == "none" and set(entries) == {"none", *CERTAIN, *PROBABLE}
@@ -251,6 +251,8 @@ def test_report_tells_attacks_from_honest_runs(run, detection, trials):
         for policy in ("paper", "reference", "calibrated"):
             assert entry["verdicts"][policy]["n"] == 1
     assert entries["weights-q4_0"]["element_error_one_position"]["auc"] > 0.99
+    assert [look["reject_rate"] for look in entries["weights-q4_0"]["short_looks"]] == [1, 1, 1]
+    assert [look["reject_rate"] for look in entries["none"]["short_looks"]] == [0, 0, 0]
     assert 0.3 < entries["other-seed"]["element_error_one_position"]["auc"] < 0.7
 
 

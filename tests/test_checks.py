@@ -334,7 +334,7 @@ def test_capture_point_that_was_not_learned_is_refused(run, model, honest, edite
         (lambda c: c.pop("prompts_digest"), ['"prompts_digest"', "missing"]),
         (lambda c: c["limits"].pop("scale error"), ['"scale error"', "missing"]),
         (lambda c: c["pairs"][0].pop("engine"), ['"engine"', "missing"]),
-        (lambda c: c.update(format_version=2), ["version 2", "version 1"]),
+        (lambda c: c.update(format_version=1), ["version 1", "version 2"]),
         (lambda c: c.update(format="verillm-trace"), ['"verillm-trace"', '"verillm-calibration"']),
         (lambda c: c.update(false_positive_rate=0), ["rates of 0"]),
         (lambda c: c.update(exceedance_rate=0.5), ["0.5"]),
