@@ -408,6 +408,12 @@ def test_too_few_honest_runs_are_refused_with_how_many_are_needed(calibrate, opt
     assert_refused(calibrate(text, *options), given, f"rate of {rate}", f"{needed} positions are needed", f"{tokens} output tokens")
 
 
+def test_devices_of_the_command_replace_those_of_the_configuration(calibrate):
+    text = PLAIN + "output_tokens: 3000\n"
+    done = calibrate(text, "--devices", "warp:9,cpu")
+    assert_refused(done, "warp:9")
+
+
 def test_other_conditions_double_the_honest_runs(calibrate):
     text = PLAIN.replace("{default: {}}", "{default: {}, one thread: {threads: 1}, chunks: {chunk: 16}}") + "false_positive_rate: 0.05\noutput_tokens: 499\n"
     assert_refused(calibrate(text), "4 responses of 499 tokens", "4000 positions", "1000 output tokens")

@@ -6,6 +6,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "cli/command.h"
@@ -20,6 +22,7 @@ namespace {
 struct CalibrateOptions {
   std::string config;
   std::optional<std::string> model;
+  std::vector<std::string> devices;
   std::optional<int> n_prompts;
   std::optional<int> output_tokens;
   std::optional<double> false_positive_rate;
@@ -52,6 +55,7 @@ void PrintNoise(const std::vector<HonestRun>& runs, std::ostream& out) {
 int RunCalibrate(const CalibrateOptions& options, Streams& streams) {
   CalibrationConfig config = ReadCalibrationConfig(options.config);
   if (options.model) config.model = *options.model;
+  if (!options.devices.empty()) config.provers = config.verifiers = options.devices;
   if (options.n_prompts) config.n_prompts = *options.n_prompts;
   if (options.output_tokens) config.output_tokens = *options.output_tokens;
   if (options.false_positive_rate) config.false_positive_rate = *options.false_positive_rate;
@@ -96,6 +100,8 @@ void AddCalibrateCommand(CLI::App& app, Run& run) {
   command->add_option("--config", options->config, "YAML file, e.g. configs/calibration.yaml")->required();
   command->add_option("--model", options->model,
                       fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")));
+  command->add_option("--devices", options->devices, "Provers and verifiers, all ways round, in place of the configuration's")
+      ->delimiter(',');
   command->add_option("--prompts", options->n_prompts, "Only so many prompts of the list")->check(CLI::PositiveNumber);
   command->add_option("--output-tokens", options->output_tokens, "Tokens of each response")->check(CLI::PositiveNumber);
   command->add_option("--false-positive-rate", options->false_positive_rate, "Honest responses that may be rejected, e.g. 1e-4");
