@@ -68,9 +68,8 @@ Decision Decide(const Opened& opened, const Policy& policy, const DeviceOptions&
   const ReadyWorker ready = StartWorker(device, streams, progress);
   const Receipt& receipt = opened.receipt();
   if (policy.calibration) {
-    const std::string warning =
-        CheckApplies(*policy.calibration, ready.model, receipt.plan.type, receipt.device, ready.worker->device(),
-                     static_cast<std::size_t>(receipt.n_output()));
+    const std::string warning = CheckApplies(*policy.calibration, ready.model, receipt.plan.type, receipt.device,
+                                             ready.worker->device(), static_cast<std::size_t>(receipt.n_output()));
     if (!warning.empty()) fmt::print(streams.talk, "warning: {}\n", warning);
   }
   const VerificationRequest request{.plan = receipt.plan, .schedule = device.schedule, .check_sampling = true};
