@@ -4,20 +4,16 @@
 //
 // It first checks that the tree's root is the one the verifier's side computes. Commitments and plain hashes then take turns, so
 // that both see the same state of the machine.
-#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <random>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "base/error.h"
+#include "interleaved.h"
 #include "receipt/hash.h"
 #include "receipt/merkle.h"
 #include "receipt/merkle_tree.h"
@@ -66,18 +62,6 @@ Hash PlainHash(std::span<const std::byte> bytes) {
   return hash;
 }
 
-template <typename Call>
-double Seconds(Call call) {
-  const auto start = std::chrono::steady_clock::now();
-  benchmark::DoNotOptimize(call());
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 int Run(std::size_t n_bytes, int n_repetitions) {
   fmt::print("{} MiB of rows, medians of {} repetitions\n", n_bytes >> 20, n_repetitions);
   fmt::print("{:<12}{:>15}{:>14}{:>8}\n", "row", "SHA-256, GB/s", "commit, GB/s", "ratio");
@@ -102,17 +86,4 @@ int Run(std::size_t n_bytes, int n_repetitions) {
 }  // namespace
 }  // namespace verillm
 
-int main(int argc, char** argv) {
-  const int mebibytes = argc > 1 ? std::atoi(argv[1]) : 64;
-  const int n_repetitions = argc > 2 ? std::atoi(argv[2]) : 15;
-  if (mebibytes < 1 || n_repetitions < 1) {
-    fmt::print(stderr, "usage: {} [MiB of rows] [repetitions]\n", argv[0]);
-    return 2;
-  }
-  try {
-    return verillm::Run(static_cast<std::size_t>(mebibytes) << 20, n_repetitions);
-  } catch (const verillm::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return verillm::ExitCode(error.kind());
-  }
-}
+int main(int argc, char** argv) { return verillm::RunWithSizes(argc, argv, "rows", verillm::Run); }

@@ -30,6 +30,7 @@
 #include "engine/model.h"
 #include "engine/model_store.h"
 #include "engine/sampler.h"
+#include "median.h"
 #include "worker/worker.h"
 
 namespace verillm {
@@ -41,11 +42,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int kChunk = 512;
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 // llama.cpp by itself: no callback, no capture.
 class PlainContext {

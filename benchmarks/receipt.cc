@@ -11,9 +11,11 @@
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "median.h"
 #include "receipt/challenge_file.h"
 #include "receipt/opening.h"
 #include "receipt/row_commitment.h"
@@ -33,8 +35,7 @@ double MedianSeconds(int repetitions, const auto& work) {
     work();
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
+  return Median(std::move(seconds));
 }
 
 // A response of random states, and its receipt without a root.
@@ -123,7 +124,8 @@ void Measure(const char* name, Response response, int repetitions) {
     CheckOpening(opening, checked.receipt, checked.digest, PositionsOf(challenge, checked.receipt, checked.digest));
   });
   fmt::print(
-      "| {} | {:.2f} MB | {:.1f} KB ({:.1f} bytes a token) | {:.0f} KB | {:.1f} | {:.1f} us | {:.2f} ms | {:.1f} ms | {:.1f} ms |\n",
+      "| {} | {:.2f} MB | {:.1f} KB ({:.1f} bytes a token) | {:.0f} KB | {:.1f} | {:.1f} us | {:.2f} ms | {:.1f} ms | {:.1f} ms "
+      "|\n",
       name, static_cast<double>(response.rows.size()) / 1e6, static_cast<double>(text.size()) / 1e3,
       static_cast<double>(text.size()) / (kPrompt + kOutput), static_cast<double>(opening.size()) / 1e3,
       static_cast<double>(response.rows.size()) / static_cast<double>(opening.size() + text.size()), 1e6 * commit / kOutput,

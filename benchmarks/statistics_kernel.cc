@@ -4,22 +4,19 @@
 //
 // It first checks that the kernel in use (VERILLM_FORCE_KERNEL picks another) gives what the reference gives. Reads and
 // comparisons then take turns, so that both see the same state of the machine.
-#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <random>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "discrepancy/kernels.h"
 #include "discrepancy/pair_statistics.h"
+#include "interleaved.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "statistics_kernel.cc"
@@ -117,18 +114,6 @@ bool Equal(const PairStatistics& a, const PairStatistics& b) {
          near(a.sum_squared_verifier, b.sum_squared_verifier, b.sum_squared_verifier);
 }
 
-template <typename Call>
-double Seconds(Call call) {
-  const auto start = std::chrono::steady_clock::now();
-  benchmark::DoNotOptimize(call());
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 int Run(std::size_t n_bytes, int n_repetitions) {
   fmt::print("kernel {}, 2 x {} MiB in rows of {}, medians of {} repetitions\n", KernelName(), n_bytes >> 20, kRowElements,
              n_repetitions);
@@ -154,18 +139,5 @@ int Run(std::size_t n_bytes, int n_repetitions) {
 }  // namespace
 }  // namespace verillm
 
-int main(int argc, char** argv) {
-  const int mebibytes = argc > 1 ? std::atoi(argv[1]) : 64;
-  const int n_repetitions = argc > 2 ? std::atoi(argv[2]) : 15;
-  if (mebibytes < 1 || n_repetitions < 1) {
-    fmt::print(stderr, "usage: {} [MiB of each side's states] [repetitions]\n", argv[0]);
-    return 2;
-  }
-  try {
-    return verillm::Run(static_cast<std::size_t>(mebibytes) << 20, n_repetitions);
-  } catch (const verillm::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return verillm::ExitCode(error.kind());
-  }
-}
+int main(int argc, char** argv) { return verillm::RunWithSizes(argc, argv, "each side's states", verillm::Run); }
 #endif  // HWY_ONCE

@@ -41,12 +41,7 @@ std::string EvidenceText(const Evidence& evidence) {
 Evidence ParseEvidence(std::string_view text) {
   const Json json = ParseJson(text, "evidence");
   JsonFields fields(json, "evidence");
-  const auto format = fields.Get<std::string>("format");
-  const int version = fields.Get<int>("format_version");
-  if (format != kFormat || version != kEvidenceVersion) {
-    throw Error(ErrorKind::kInput, fmt::format("evidence: format \"{}\" version {} is not \"{}\" version {}", format, version,
-                                               kFormat, kEvidenceVersion));
-  }
+  fields.ExpectFormat(kFormat, kEvidenceVersion);
   Evidence evidence;
   evidence.verdict = VerdictFromName(fields.Get<std::string>("verdict"));
   evidence.reason = fields.Get<std::string>("reason");

@@ -6,19 +6,18 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <optional>
 #include <span>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/time.h"
 #include "receipt/challenge_file.h"
 
 namespace verillm {
 namespace {
 
-constexpr std::uint64_t kMaxReceiptBytes = std::uint64_t{64} << 20;
 constexpr std::uint64_t kMaxChainBytes = 128;
 
 // The end of a key's chain, held against other processes while the object lives.
@@ -68,7 +67,6 @@ std::string ReadChallengeText(const std::filesystem::path& challenge) { return R
 Receipt IssueReceipt(const InferenceRecord& record, const std::vector<Token>& tokens, const Hash& root, const std::string& nonce,
                      const SecretKey& key, const std::filesystem::path& key_path, const std::filesystem::path& path) {
   const ChainEnd chain(key_path);
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
   const Receipt receipt{.model = record.model,
                         .device = record.device,
                         .schedule = record.schedule,
@@ -80,7 +78,7 @@ Receipt IssueReceipt(const InferenceRecord& record, const std::vector<Token>& to
                         .root = root,
                         .previous = chain.Read(),
                         .nonce = nonce,
-                        .time = FormatTime(std::chrono::duration_cast<std::chrono::seconds>(now).count())};
+                        .time = CurrentTime()};
   const std::string text = ReceiptText(receipt);
   WriteFile(path, text);
   WriteFile(SignatureFile(path), key.Sign(std::as_bytes(std::span(text)), fmt::format("verillm receipt of {}", receipt.time)));

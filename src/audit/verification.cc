@@ -25,8 +25,7 @@ class Comparison {
     if (result_.positions.empty()) {
       for (int position = prover.header().n_prompt; position < end; ++position) result_.positions.push_back(position);
     }
-    row_bytes_ =
-        static_cast<std::size_t>(prover.header().model.width) * static_cast<std::size_t>(FormatOf(result_.plan.type).bytes);
+    row_bytes_ = RowBytes(prover.header().model.width, result_.plan.type);
     for (const CapturePoint point : result_.plan.points) n_received_[point] = 0;
   }
 

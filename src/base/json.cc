@@ -57,6 +57,14 @@ void JsonFields::Finish() const {
   }
 }
 
+void JsonFields::ExpectFormat(std::string_view format, int version) {
+  const auto found = Get<std::string>("format");
+  const int found_version = Get<int>("format_version");
+  if (found == format && found_version == version) return;
+  throw Error(ErrorKind::kInput,
+              fmt::format("{}: format \"{}\" version {} is not \"{}\" version {}", what_, found, found_version, format, version));
+}
+
 std::string JsonFields::Excerpt(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (text.size() > 60) text = text.substr(0, 57) + "...";

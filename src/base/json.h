@@ -56,6 +56,9 @@ class JsonFields {
   const Json& At(const std::string& key);
   bool Has(const std::string& key) const { return object_.contains(key); }
 
+  // Error(kInput) unless the fields "format" and "format_version" are these.
+  void ExpectFormat(std::string_view format, int version);
+
   // Error(kInput) where the object has a field that was never asked for.
   void Finish() const;
 

@@ -2,7 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "base/file.h"
+
 namespace verillm {
+namespace {
+
+constexpr std::uint64_t kMaxPromptBytes = std::uint64_t{64} << 20;
+
+}  // namespace
+
+std::string ReadPromptFile(const std::string& path) { return ReadFile(path, kMaxPromptBytes); }
 
 int ExitCode(Verdict verdict) {
   switch (verdict) {

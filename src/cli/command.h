@@ -21,6 +21,9 @@ constexpr int kExitInconclusive = 3;
 
 int ExitCode(Verdict verdict);
 
+// The prompt in a file. Error(kIo), or Error(kInput) where it is absurdly long.
+std::string ReadPromptFile(const std::string& path);
+
 // Where a command writes: data on `out`, talk and progress on `talk`. `cancel` is set by Ctrl-C.
 struct Streams {
   std::ostream& out;

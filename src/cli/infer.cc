@@ -16,8 +16,6 @@
 namespace verillm {
 namespace {
 
-constexpr std::uint64_t kMaxPromptBytes = std::uint64_t{64} << 20;
-
 struct InferOptions {
   DeviceOptions device;
   std::string prompt;
@@ -40,7 +38,7 @@ int RunInfer(const InferOptions& options, Streams& streams) {
     throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense: choose 1 or more", options.output_tokens));
   CheckSampling(options.sampling);
   const StateType type = StateTypeFromName(options.states);
-  const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadFile(options.prompt_file, kMaxPromptBytes);
+  const std::string prompt = options.prompt_file.empty() ? options.prompt : ReadPromptFile(options.prompt_file);
   MakeFolder(options.out);
   // Asked for the passphrase now rather than after minutes of work.
   std::optional<SecretKey> key;

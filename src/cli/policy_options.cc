@@ -1,6 +1,7 @@
 #include "cli/policy_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ostream.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -34,6 +35,13 @@ Policy ChosenPolicy(const PolicyOptions& options) {
     return MakeCalibratedPolicy(ReadCalibration(options.policy));
   }
   return MakePolicy(options.policy, options.thresholds, options.pooled ? Unit::kPools : Unit::kPairs);
+}
+
+void WarnWhereNotLearned(const Policy& policy, const ModelIdentity& model, StateType states, const DeviceIdentity& prover,
+                         const DeviceIdentity& verifier, std::size_t n_positions, Streams& streams) {
+  if (!policy.calibration) return;
+  const std::string warning = CheckApplies(*policy.calibration, model, states, prover, verifier, n_positions);
+  if (!warning.empty()) fmt::print(streams.talk, "warning: {}\n", warning);
 }
 
 }  // namespace verillm

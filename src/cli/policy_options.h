@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "policy/policy.h"
+#include "trace/provenance.h"
 
 namespace verillm {
 
@@ -19,6 +20,10 @@ void AddPolicyOptions(CLI::App& command, PolicyOptions& options);
 
 // The policy of that name, or that of a calibration's file. Error(kUsage), Error(kIo) or Error(kInput).
 Policy ChosenPolicy(const PolicyOptions& options);
+
+// Warns where a calibrated policy was not learned for these devices or so long a response. Error(kUsage) as of CheckApplies.
+void WarnWhereNotLearned(const Policy& policy, const ModelIdentity& model, StateType states, const DeviceIdentity& prover,
+                         const DeviceIdentity& verifier, std::size_t n_positions, Streams& streams);
 
 }  // namespace verillm
 

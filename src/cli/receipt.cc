@@ -3,7 +3,6 @@
 #include <fmt/ostream.h>
 #include <fmt/ranges.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "audit/row_hashes.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/time.h"
 #include "cli/command.h"
 #include "cli/key_options.h"
 #include "cli/receipt_commands.h"
@@ -84,11 +84,9 @@ int RunIssue(const IssueOptions& options, Streams& streams) {
     throw Error(ErrorKind::kUsage, fmt::format("{}: is there already; a receipt is issued once", path.string()));
   }
   const TraceFile trace(FilesIn(options.folder).trace);
-  MerkleAccumulator tree;
-  for (const Hash& hash : RowHashes(trace)) tree.Add(hash);
   const SecretKey key = UnlockKey(options.key, options.key_options, streams);
   const Receipt receipt = IssueReceipt(ReadInferenceRecord(options.folder), {trace.tokens().begin(), trace.tokens().end()},
-                                       tree.Root(), options.nonce, key, options.key, path);
+                                       MerkleRoot(RowHashes(trace)), options.nonce, key, options.key, path);
   fmt::print(streams.talk, "receipt of {} + {} tokens in {}, signed by key {}\n", receipt.n_prompt, receipt.n_output(),
              path.string(), KeyIdText(key.public_key().id));
   return 0;
@@ -136,11 +134,7 @@ int RunChallenge(const ChallengeOptions& options, Streams& streams) {
   Challenge challenge;
   challenge.receipt = ReceiptDigest(text);
   challenge.n_positions = options.n_positions;
-  challenge.beacon_time = options.beacon_time;
-  if (challenge.beacon_time.empty()) {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    challenge.beacon_time = FormatTime(std::chrono::duration_cast<std::chrono::seconds>(now).count());
-  }
+  challenge.beacon_time = options.beacon_time.empty() ? CurrentTime() : options.beacon_time;
   if (options.draw.empty()) {
     challenge.beacon = ParseBeacon(options.beacon);
   } else {

@@ -18,7 +18,6 @@
 #include "cli/policy_options.h"
 #include "cli/receipt_commands.h"
 #include "experiment/result_json.h"
-#include "policy/calibration.h"
 #include "receipt/challenge_file.h"
 #include "receipt/opening.h"
 #include "receipt/signed_receipt.h"
@@ -30,7 +29,6 @@ namespace {
 
 constexpr std::uint64_t kMaxOpeningBytes = std::uint64_t{4} << 30;
 constexpr std::uint64_t kMaxEvidenceBytes = std::uint64_t{8} << 30;
-constexpr std::uint64_t kMaxPromptBytes = std::uint64_t{64} << 20;
 
 // A receipt and rows of it, of which everything has been checked that needs no model.
 struct Opened {
@@ -67,11 +65,8 @@ Decision Decide(const Opened& opened, const Policy& policy, const DeviceOptions&
   ProgressLine progress(streams);
   const ReadyWorker ready = StartWorker(device, streams, progress);
   const Receipt& receipt = opened.receipt();
-  if (policy.calibration) {
-    const std::string warning = CheckApplies(*policy.calibration, ready.model, receipt.plan.type, receipt.device,
-                                             ready.worker->device(), static_cast<std::size_t>(receipt.n_output()));
-    if (!warning.empty()) fmt::print(streams.talk, "warning: {}\n", warning);
-  }
+  WarnWhereNotLearned(policy, ready.model, receipt.plan.type, receipt.device, ready.worker->device(),
+                      static_cast<std::size_t>(receipt.n_output()), streams);
   const VerificationRequest request{.plan = receipt.plan, .schedule = device.schedule, .check_sampling = true};
   Decision decision;
   decision.verification = VerifyOpening(*ready.worker, ready.model, receipt, opened.rows, request, [&](int done, int total) {
@@ -137,7 +132,7 @@ void CheckRequest(const CheckOptions& options, const Receipt& receipt) {
                                                receipt.nonce, options.nonce));
   }
   if (!options.prompt_file.empty()) {
-    const std::string prompt = ReadFile(options.prompt_file, kMaxPromptBytes);
+    const std::string prompt = ReadPromptFile(options.prompt_file);
     const Hash digest = Sha256({std::as_bytes(std::span(prompt))});
     if (digest != receipt.prompt_digest) {
       throw Error(ErrorKind::kInput, fmt::format("the receipt is of a prompt with SHA-256 {}, not {} as {}",
@@ -146,20 +141,13 @@ void CheckRequest(const CheckOptions& options, const Receipt& receipt) {
   }
 }
 
-// The opening in the file, or that of all positions where the file is the whole trace.
-std::vector<std::byte> ReadOpening(const CheckOptions& options, const SignedReceipt& signed_receipt) {
-  if (!options.opening.ends_with(".safetensors")) {
-    if (options.challenge.empty()) {
-      throw Error(ErrorKind::kUsage, "an opening can only be checked against its challenge: name it with --challenge");
-    }
-    return BytesOf(ReadFile(options.opening, kMaxOpeningBytes));
-  }
-  const TraceFile trace(options.opening);
-  const Receipt& receipt = signed_receipt.receipt;
+// The opening of all positions of a trace.
+std::vector<std::byte> OpenAll(const std::string& path, const SignedReceipt& signed_receipt) {
+  const TraceFile trace(path);
   try {
-    return OpenTrace(trace, receipt, signed_receipt.digest, AllPositions(receipt));
+    return OpenTrace(trace, signed_receipt.receipt, signed_receipt.digest, AllPositions(signed_receipt.receipt));
   } catch (const Error& error) {
-    throw Error(ErrorKind::kInput, fmt::format("{}: {}", options.opening, error.what()));
+    throw Error(ErrorKind::kInput, fmt::format("{}: {}", path, error.what()));
   }
 }
 
@@ -171,9 +159,15 @@ int RunCheck(const CheckOptions& options, Streams& streams) {
   evidence.public_key = ReadPublicKeyText(options.key);
   SignedReceipt signed_receipt = CheckSignedReceipt(evidence.receipt, evidence.signature, evidence.public_key);
   CheckRequest(options, signed_receipt.receipt);
-  std::vector<std::byte> opening = ReadOpening(options, signed_receipt);
-  const bool whole = options.opening.ends_with(".safetensors");
-  if (!whole) evidence.challenge = ReadChallengeText(options.challenge);
+  std::vector<std::byte> opening;
+  if (options.opening.ends_with(".safetensors")) {
+    opening = OpenAll(options.opening, signed_receipt);
+  } else if (options.challenge.empty()) {
+    throw Error(ErrorKind::kUsage, "an opening can only be checked against its challenge: name it with --challenge");
+  } else {
+    opening = BytesOf(ReadFile(options.opening, kMaxOpeningBytes));
+    evidence.challenge = ReadChallengeText(options.challenge);
+  }
   const Opened opened = CheckAll(std::move(signed_receipt), evidence.challenge, std::move(opening));
   const Decision decision = Decide(opened, policy, options.device, streams);
   Print(opened, decision, options.json, streams);

@@ -16,7 +16,6 @@
 #include "cli/device_options.h"
 #include "cli/policy_options.h"
 #include "experiment/result_json.h"
-#include "policy/calibration.h"
 #include "report/table.h"
 #include "report/verdict_report.h"
 
@@ -110,11 +109,8 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
       .first_outputs = options.prefix.empty() ? 0 : NumberOrRandom(options.prefix, "--prefix", 1, std::max(1, n_output)),
       .in_steps = in_provers_schedule,
       .keep = options.keep};
-  if (policy.calibration) {
-    const std::string warning = CheckApplies(*policy.calibration, ready.model, header.plan.type, header.device,
-                                             ready.worker->device(), static_cast<std::size_t>(n_output));
-    if (!warning.empty()) fmt::print(streams.talk, "warning: {}\n", warning);
-  }
+  WarnWhereNotLearned(policy, ready.model, header.plan.type, header.device, ready.worker->device(),
+                      static_cast<std::size_t>(n_output), streams);
   Verification verification = VerifyTrace(*ready.worker, ready.model, trace, text, request, [&](int done, int total) {
     progress.Show(fmt::format("prefill: {} of {} tokens", done, total));
   });

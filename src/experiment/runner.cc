@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <limits>
 #include <map>
 #include <memory>
@@ -19,6 +18,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/time.h"
 #include "experiment/partial_audit.h"
 #include "experiment/result_json.h"
 #include "policy/calibration.h"
@@ -38,14 +38,6 @@ std::string Preview(const std::string& text, std::size_t length) {
   if (text.size() <= length) return ToValidUtf8(text);
   while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) --length;
   return ToValidUtf8(text.substr(0, length)) + "...";
-}
-
-std::string Now() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm utc{};
-  ::gmtime_r(&now, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-                     utc.tm_min, utc.tm_sec);
 }
 
 std::string Precision(bool quantized) { return quantized ? "quantized" : "full"; }
@@ -171,7 +163,7 @@ class Run {
                      {"quantization_detected", quantized_prover && !all_pass},
                      {"as_expected", all_pass == ExpectsAcceptance(which)}}},
                    {"context",
-                    {{"time", Now()},
+                    {{"time", CurrentTime()},
                      {"settings", Settings()},
                      {"model", ToJson(inference.model)},
                      {"prover",
@@ -237,7 +229,7 @@ class Run {
           {"avg_accept_rate_without_embeddings", NumberOrNull(sums["accept_rate_without_embeddings"] / n_trials)},
           {"avg_accept_rate_published_plan", NumberOrNull(sums["accept_rate_published_plan"] / n_trials)},
           {"avg_accept_rate_by_policy", std::move(by_policy)}}},
-        {"context", {{"time", Now()}, {"settings", Settings()}}}};
+        {"context", {{"time", CurrentTime()}, {"settings", Settings()}}}};
     const fs::path path = out_ / SummaryFile(config_, which);
     WriteFile(path, summary.dump(2) + "\n");
     return path;

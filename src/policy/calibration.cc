@@ -290,12 +290,7 @@ Json ToJson(const Calibration& calibration) {
 
 Calibration CalibrationFromJson(const Json& json) {
   JsonFields fields(json, "calibration");
-  const auto format = fields.Get<std::string>("format");
-  const int version = fields.Get<int>("format_version");
-  if (format != "verillm-calibration" || version != kCalibrationVersion) {
-    throw Error(ErrorKind::kInput, fmt::format("format \"{}\" version {} is not \"verillm-calibration\" version {}", format,
-                                               version, kCalibrationVersion));
-  }
+  fields.ExpectFormat("verillm-calibration", kCalibrationVersion);
   Calibration calibration;
   calibration.model = ModelIdentityFromJson(fields.At("model"));
   const auto states = fields.Get<std::string>("states");

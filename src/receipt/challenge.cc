@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "base/coding.h"
 #include "base/error.h"
 
 namespace verillm {
@@ -19,7 +20,7 @@ constexpr std::size_t kMostBeacon = 64;
 
 std::array<std::byte, 8> LittleEndian(std::uint64_t number) {
   std::array<std::byte, 8> bytes;
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(number >> (8 * i));
+  StoreLittleEndian(number, bytes.data());
   return bytes;
 }
 
@@ -35,8 +36,8 @@ class Draws {
                        LittleEndian(n_), LittleEndian(n_blocks_++)});
       next_ = 0;
     }
-    std::uint64_t number = 0;
-    for (std::size_t i = 0; i < 8; ++i) number |= std::to_integer<std::uint64_t>(block_[next_++]) << (8 * i);
+    const auto number = LoadLittleEndian<std::uint64_t>(&block_[next_]);
+    next_ += sizeof(number);
     return number;
   }
 

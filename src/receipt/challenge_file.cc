@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/time.h"
 #include "receipt/canonical_json.h"
 #include "receipt/challenge.h"
 #include "receipt/vrf.h"
@@ -15,14 +16,6 @@ namespace {
 constexpr std::string_view kFormat = "verillm-challenge";
 constexpr int kChallengeVersion = 1;
 constexpr std::string_view kDrawDomain = "verillm beacon v1";
-
-template <std::size_t N>
-std::array<std::byte, N> ArrayFromHex(const std::string& hex, std::string_view what) {
-  const std::vector<std::byte> bytes = BytesFromHex(hex, what, N, N);
-  std::array<std::byte, N> array;
-  std::copy(bytes.begin(), bytes.end(), array.begin());
-  return array;
-}
 
 }  // namespace
 
@@ -47,12 +40,7 @@ Challenge ParseChallenge(std::string_view text) {
   }
   const Json json = ParseCanonicalJson(text, "challenge");
   JsonFields fields(json, "challenge");
-  const auto format = fields.Get<std::string>("format");
-  const int version = fields.Get<int>("format_version");
-  if (format != kFormat || version != kChallengeVersion) {
-    throw Error(ErrorKind::kInput, fmt::format("challenge: format \"{}\" version {} is not \"{}\" version {}", format, version,
-                                               kFormat, kChallengeVersion));
-  }
+  fields.ExpectFormat(kFormat, kChallengeVersion);
   Challenge challenge;
   challenge.receipt = HashFromHex(fields.Get<std::string>("receipt"), "challenge: receipt");
   challenge.beacon = ParseBeacon(fields.Get<std::string>("beacon"));

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
-#include <algorithm>
 #include <memory>
 
 #include "base/error.h"
@@ -54,13 +53,6 @@ std::string ToHex(std::span<const std::byte> bytes) {
   hex.reserve(2 * bytes.size());
   for (const std::byte byte : bytes) hex += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
   return hex;
-}
-
-Hash HashFromHex(std::string_view hex, std::string_view what) {
-  const std::vector<std::byte> bytes = BytesFromHex(hex, what, sizeof(Hash), sizeof(Hash));
-  Hash hash;
-  std::copy(bytes.begin(), bytes.end(), hash.begin());
-  return hash;
 }
 
 std::vector<std::byte> BytesFromHex(std::string_view hex, std::string_view what, std::size_t least, std::size_t most) {

@@ -26,9 +26,7 @@ void CheckIndices(std::span<const std::uint64_t> indices, std::size_t n_leaves) 
 void AppendProof(std::span<const Hash> leaf_hashes, std::uint64_t first, std::span<const std::uint64_t> indices,
                  std::vector<Hash>& proof) {
   if (indices.empty()) {
-    MerkleAccumulator subtree;
-    for (const Hash& hash : leaf_hashes) subtree.Add(hash);
-    proof.push_back(subtree.Root());
+    proof.push_back(MerkleRoot(leaf_hashes));
   } else if (leaf_hashes.size() > 1) {
     const std::size_t n_left = std::bit_floor(leaf_hashes.size() - 1);
     const auto right = std::lower_bound(indices.begin(), indices.end(), first + n_left);
@@ -55,6 +53,12 @@ Hash MerkleAccumulator::Root() const {
   Hash root = subtrees_.back();
   for (auto subtree = subtrees_.rbegin() + 1; subtree != subtrees_.rend(); ++subtree) root = NodeHash(*subtree, root);
   return root;
+}
+
+Hash MerkleRoot(std::span<const Hash> leaf_hashes) {
+  MerkleAccumulator tree;
+  for (const Hash& hash : leaf_hashes) tree.Add(hash);
+  return tree.Root();
 }
 
 std::vector<Hash> MultiProof(std::span<const Hash> leaf_hashes, std::span<const std::uint64_t> indices) {

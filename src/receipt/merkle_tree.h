@@ -27,6 +27,9 @@ class MerkleAccumulator {
   std::vector<Hash> subtrees_;  // from left to right, that is from large to small
 };
 
+// The root of a tree whose leaves are all there.
+Hash MerkleRoot(std::span<const Hash> leaf_hashes);
+
 // What RootFromMultiProof needs beside the leaves of `indices`. Error(kUsage) unless those are strictly ascending, in the tree
 // and at least one. O(n) hashes.
 std::vector<Hash> MultiProof(std::span<const Hash> leaf_hashes, std::span<const std::uint64_t> indices);

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 
+#include "base/coding.h"
 #include "base/error.h"
 #include "receipt/canonical_json.h"
 #include "receipt/merkle.h"
@@ -17,16 +19,11 @@ namespace {
 
 constexpr std::string_view kMagic = "VERILLM-OPENING\1";
 constexpr int kOpeningVersion = 1;
+constexpr std::size_t kLengthBytes = 4;  // of the header's length
 // Positions are at most seven digits and a comma each; the rest of the header is short.
 constexpr std::size_t kMaxHeaderBytes = std::size_t{16} << 20;
 
 [[noreturn]] void Refuse(const std::string& what) { throw Error(ErrorKind::kInput, "opening: " + what); }
-
-std::uint32_t ReadLength(std::span<const std::byte> bytes) {
-  std::uint32_t length = 0;
-  for (std::size_t i = 0; i < 4; ++i) length |= std::to_integer<std::uint32_t>(bytes[i]) << (8 * i);
-  return length;
-}
 
 std::string HeaderText(const Hash& receipt_digest, std::span<const int> positions) {
   return CanonicalJson({{"format_version", kOpeningVersion},
@@ -49,11 +46,11 @@ std::vector<std::uint64_t> LeavesOf(const Receipt& receipt, std::span<const int>
 OpenedRows CheckOpening(std::span<const std::byte> opening, const Receipt& receipt, const Hash& receipt_digest,
                         std::span<const int> challenged) {
   const auto magic = std::as_bytes(std::span(kMagic));
-  if (opening.size() < magic.size() + 4 || !std::equal(magic.begin(), magic.end(), opening.begin())) {
+  if (opening.size() < magic.size() + kLengthBytes || !std::equal(magic.begin(), magic.end(), opening.begin())) {
     Refuse("does not begin as an opening does");
   }
-  const std::uint32_t header_bytes = ReadLength(opening.subspan(magic.size(), 4));
-  std::size_t offset = magic.size() + 4;
+  const auto header_bytes = LoadLittleEndian<std::uint32_t>(&opening[magic.size()]);
+  std::size_t offset = magic.size() + kLengthBytes;
   if (header_bytes > kMaxHeaderBytes || header_bytes > opening.size() - offset) {
     Refuse(fmt::format("a header of {} bytes does not fit", header_bytes));
   }
@@ -103,9 +100,7 @@ OpenedRows CheckOpening(std::span<const std::byte> opening, const Receipt& recei
 std::vector<std::byte> MakeOpening(const Receipt& receipt, const Hash& receipt_digest, std::span<const int> positions,
                                    std::span<const Hash> row_hashes,
                                    const std::function<std::span<const std::byte>(CapturePoint, int)>& row) {
-  MerkleAccumulator tree;
-  for (const Hash& hash : row_hashes) tree.Add(hash);
-  if (row_hashes.size() != receipt.n_rows() || tree.Root() != receipt.root) {
+  if (row_hashes.size() != receipt.n_rows() || MerkleRoot(row_hashes) != receipt.root) {
     throw Error(ErrorKind::kUsage, "the recorded states are not those that the receipt commits to");
   }
   std::vector<std::byte> opening;
@@ -115,7 +110,9 @@ std::vector<std::byte> MakeOpening(const Receipt& receipt, const Hash& receipt_d
   };
   append(std::as_bytes(std::span(kMagic)));
   const std::string header = HeaderText(receipt_digest, positions);
-  for (int byte = 0; byte < 4; ++byte) opening.push_back(static_cast<std::byte>(header.size() >> (8 * byte)));
+  std::array<std::byte, kLengthBytes> length;
+  StoreLittleEndian(static_cast<std::uint32_t>(header.size()), length.data());
+  append(length);
   append(std::as_bytes(std::span(header)));
   for (const int position : positions) {
     if (position < receipt.n_prompt || position >= static_cast<int>(receipt.tokens.size())) {

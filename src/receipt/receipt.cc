@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-
 #include "base/error.h"
+#include "base/time.h"
 #include "receipt/canonical_json.h"
 
 namespace verillm {
@@ -12,7 +11,6 @@ namespace {
 
 constexpr std::string_view kFormat = "verillm-receipt";
 constexpr int kReceiptVersion = 1;
-constexpr std::size_t kMaxReceiptBytes = std::size_t{64} << 20;
 constexpr std::size_t kMaxNonceDigits = 128;
 
 bool IsHex(std::string_view text) {
@@ -39,10 +37,6 @@ void Check(const Receipt& receipt) {
 
 }  // namespace
 
-std::size_t Receipt::row_bytes() const {
-  return static_cast<std::size_t>(model.width) * static_cast<std::size_t>(FormatOf(plan.type).bytes);
-}
-
 std::string ReceiptText(const Receipt& receipt) {
   Check(receipt);
   return CanonicalJson({{"format", kFormat},
@@ -68,12 +62,7 @@ Receipt ParseReceipt(std::string_view text) {
   }
   const Json json = ParseCanonicalJson(text, "receipt");
   JsonFields fields(json, "receipt");
-  const auto format = fields.Get<std::string>("format");
-  const int version = fields.Get<int>("format_version");
-  if (format != kFormat || version != kReceiptVersion) {
-    throw Error(ErrorKind::kInput, fmt::format("receipt: format \"{}\" version {} is not \"{}\" version {}", format, version,
-                                               kFormat, kReceiptVersion));
-  }
+  fields.ExpectFormat(kFormat, kReceiptVersion);
   Receipt receipt;
   receipt.model = ModelIdentityFromJson(fields.At("model"));
   receipt.device = DeviceIdentityFromJson(fields.At("device"));
@@ -99,42 +88,6 @@ Receipt ParseReceipt(std::string_view text) {
 }
 
 Hash ReceiptDigest(std::string_view text) { return Sha256({std::as_bytes(std::span(text))}); }
-
-std::int64_t ParseTime(std::string_view time, std::string_view what) {
-  const auto refuse = [&]() -> Error {
-    return Error(ErrorKind::kInput, fmt::format("{}: \"{}\" is not a time such as 2026-01-31T12:00:00Z", what, time));
-  };
-  constexpr std::string_view kPattern = "dddd-dd-ddTdd:dd:ddZ";
-  if (time.size() != kPattern.size()) throw refuse();
-  for (std::size_t i = 0; i < time.size(); ++i) {
-    const bool fits = kPattern[i] == 'd' ? time[i] >= '0' && time[i] <= '9' : time[i] == kPattern[i];
-    if (!fits) throw refuse();
-  }
-  const auto number = [&](std::size_t offset, std::size_t n) {
-    int value = 0;
-    for (std::size_t i = offset; i < offset + n; ++i) value = 10 * value + (time[i] - '0');
-    return value;
-  };
-  namespace chrono = std::chrono;
-  const chrono::year_month_day day = chrono::year(number(0, 4)) / number(5, 2) / number(8, 2);
-  const int hour = number(11, 2);
-  const int minute = number(14, 2);
-  const int second = number(17, 2);
-  if (!day.ok() || hour > 23 || minute > 59 || second > 59) throw refuse();
-  const auto since =
-      chrono::sys_days(day).time_since_epoch() + chrono::hours(hour) + chrono::minutes(minute) + chrono::seconds(second);
-  return chrono::duration_cast<chrono::seconds>(since).count();
-}
-
-std::string FormatTime(std::int64_t seconds) {
-  namespace chrono = std::chrono;
-  const auto time = chrono::sys_seconds(chrono::seconds(seconds));
-  const auto days = chrono::floor<chrono::days>(time);
-  const chrono::year_month_day day(days);
-  const chrono::hh_mm_ss clock(time - days);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(day.year()), static_cast<unsigned>(day.month()),
-                     static_cast<unsigned>(day.day()), clock.hours().count(), clock.minutes().count(), clock.seconds().count());
-}
 
 void CheckFollows(const Receipt& later, std::string_view earlier_text) {
   const Receipt earlier = ParseReceipt(earlier_text);

@@ -4,6 +4,7 @@
 #ifndef VERILLM_RECEIPT_RECEIPT_H_
 #define VERILLM_RECEIPT_RECEIPT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -16,6 +17,8 @@
 #include "trace/trace_file.h"
 
 namespace verillm {
+
+constexpr std::size_t kMaxReceiptBytes = std::size_t{64} << 20;
 
 struct Receipt {
   ModelIdentity model;
@@ -33,7 +36,7 @@ struct Receipt {
 
   int n_output() const { return static_cast<int>(tokens.size()) - n_prompt; }
   std::uint64_t n_rows() const { return static_cast<std::uint64_t>(n_output()) * plan.points.size(); }
-  std::size_t row_bytes() const;
+  std::size_t row_bytes() const { return RowBytes(model.width, plan.type); }
 };
 
 // The file's bytes. Error(kUsage) where a number or a text cannot be written.
@@ -45,10 +48,6 @@ Receipt ParseReceipt(std::string_view text);
 
 // SHA-256 of the file's bytes: the receipt's name.
 Hash ReceiptDigest(std::string_view text);
-
-// Seconds since 1970 of a time as receipts have it; Error(kInput), naming `what`, for anything else.
-std::int64_t ParseTime(std::string_view time, std::string_view what);
-std::string FormatTime(std::int64_t seconds);
 
 // Whether `later` may follow `earlier`, whose file is `earlier_text`, in a chain: it names that digest, is not older and has
 // another nonce, unless both have none. Error(kInput) saying what is wrong.

@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/coding.h"
 #include "base/error.h"
 #include "receipt/merkle.h"
 
@@ -33,10 +34,11 @@ std::uint32_t CodeOf(CapturePoint point) {
 
 Hash RowHash(int position, CapturePoint point, Token token, StateType type, std::span<const std::byte> row) {
   std::array<std::byte, 16> place{};
-  std::size_t offset = 0;
-  for (const std::uint32_t number :
+  std::byte* number = place.data();
+  for (const std::uint32_t value :
        {static_cast<std::uint32_t>(position), CodeOf(point), static_cast<std::uint32_t>(token), CodeOf(type)}) {
-    for (int byte = 0; byte < 4; ++byte) place[offset++] = static_cast<std::byte>(number >> (8 * byte));
+    StoreLittleEndian(value, number);
+    number += sizeof(value);
   }
   return LeafHash({place, row});
 }
@@ -46,10 +48,7 @@ std::uint64_t RowIndex(const CapturePlan& plan, int n_prompt, std::size_t point_
 }
 
 RowCommitment::RowCommitment(CapturePlan plan, int width, int n_prompt)
-    : plan_(std::move(plan)),
-      row_bytes_(static_cast<std::size_t>(width) * static_cast<std::size_t>(FormatOf(plan_.type).bytes)),
-      position_(n_prompt),
-      rows_(plan_.points.size()) {}
+    : plan_(std::move(plan)), row_bytes_(RowBytes(width, plan_.type)), position_(n_prompt), rows_(plan_.points.size()) {}
 
 void RowCommitment::AppendRows(CapturePoint point, std::span<const std::byte> rows) {
   const auto found = std::find(plan_.points.begin(), plan_.points.end(), point);

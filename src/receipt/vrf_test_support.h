@@ -2,7 +2,6 @@
 #ifndef VERILLM_RECEIPT_VRF_TEST_SUPPORT_H_
 #define VERILLM_RECEIPT_VRF_TEST_SUPPORT_H_
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string>
@@ -18,10 +17,7 @@ inline std::vector<std::byte> BytesOfHex(std::string_view hex) { return BytesFro
 
 template <std::size_t kSize>
 std::array<std::byte, kSize> ArrayOfHex(std::string_view hex) {
-  const std::vector<std::byte> bytes = BytesFromHex(hex, "test", kSize, kSize);
-  std::array<std::byte, kSize> array;
-  std::copy(bytes.begin(), bytes.end(), array.begin());
-  return array;
+  return ArrayFromHex<kSize>(hex, "test");
 }
 
 // In hexadecimal, with the standard's names.

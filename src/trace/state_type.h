@@ -31,6 +31,11 @@ constexpr StateFormat FormatOf(StateType type) {
   return {};
 }
 
+// Of a row of `width` elements.
+constexpr std::size_t RowBytes(int width, StateType type) {
+  return static_cast<std::size_t>(width) * static_cast<std::size_t>(FormatOf(type).bytes);
+}
+
 // "f16", "bf16", "f32". StateTypeFromName throws Error(kUsage) for anything else.
 std::string_view StateTypeName(StateType type);
 StateType StateTypeFromName(std::string_view name);

@@ -47,13 +47,9 @@ Layout LayoutFor(std::uint64_t n_tokens, std::uint64_t n_rows, std::uint64_t row
   return {4 * n_tokens, 4 * n_rows, n_rows * row_bytes};
 }
 
-std::uint64_t RowBytesOf(const TraceHeader& header) {
-  return static_cast<std::uint64_t>(header.model.width) * static_cast<std::uint64_t>(FormatOf(header.plan.type).bytes);
-}
-
 // The JSON header of a trace with so many tokens and, for each capture point, rows.
 std::string HeaderText(const TraceHeader& header, std::uint64_t n_tokens, std::uint64_t n_rows) {
-  const Layout layout = LayoutFor(n_tokens, n_rows, RowBytesOf(header));
+  const Layout layout = LayoutFor(n_tokens, n_rows, RowBytes(header.model.width, header.plan.type));
   Json json;
   json["__metadata__"] = {{"format", kFormat},
                           {"format_version", kFormatVersion},
@@ -232,7 +228,7 @@ TraceWriter::TraceWriter(const std::filesystem::path& path, TraceHeader header, 
 
 void TraceWriter::AppendRows(CapturePoint point, std::span<const std::byte> rows) {
   const auto found = n_rows_.find(point);
-  const std::uint64_t row_bytes = RowBytesOf(header_);
+  const std::uint64_t row_bytes = RowBytes(header_.model.width, header_.plan.type);
   if (found == n_rows_.end() || rows.size() % row_bytes != 0 ||
       found->second + rows.size() / row_bytes > static_cast<std::uint64_t>(max_output_)) {
     throw Error(ErrorKind::kInput,
@@ -262,9 +258,9 @@ void TraceWriter::Finish(const Schedule& schedule, std::uint64_t n_overflow) {
     }
   }
   // Where fewer tokens came than there was room for, the tensors move up to close the gaps that safetensors forbids.
-  const Layout from =
-      LayoutFor(n_prompt + static_cast<std::uint64_t>(max_output_), static_cast<std::uint64_t>(max_output_), RowBytesOf(header_));
-  const Layout to = LayoutFor(tokens_.size(), n_output, RowBytesOf(header_));
+  const Layout from = LayoutFor(n_prompt + static_cast<std::uint64_t>(max_output_), static_cast<std::uint64_t>(max_output_),
+                                RowBytes(header_.model.width, header_.plan.type));
+  const Layout to = LayoutFor(tokens_.size(), n_output, RowBytes(header_.model.width, header_.plan.type));
   std::vector<std::byte> buffer(kMoveBytes);
   for (std::size_t i = 0; i < header_.plan.points.size() && from.StatesOffset(i) != to.StatesOffset(i); ++i) {
     for (std::uint64_t done = 0; done < to.states_bytes; done += buffer.size()) {
@@ -290,7 +286,7 @@ void TraceWriter::Finish(const Schedule& schedule, std::uint64_t n_overflow) {
 }
 
 void WriteTrace(const TraceContents& trace, const std::filesystem::path& path) {
-  const std::uint64_t row_bytes = RowBytesOf(trace.header);
+  const std::uint64_t row_bytes = RowBytes(trace.header.model.width, trace.header.plan.type);
   for (const CapturePoint point : trace.header.plan.points) {
     const auto rows = trace.rows.find(point);
     if (rows == trace.rows.end() || rows->second.size() != trace.positions.size() * row_bytes) {

@@ -18,6 +18,7 @@
 namespace verillm {
 namespace {
 
+// By which the memory for a frame grows while its content comes.
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 void WriteAll(int descriptor, std::span<const std::byte> bytes) {
