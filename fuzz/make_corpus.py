@@ -22,34 +22,9 @@ def compact(value):
     return json.dumps(value, separators=(",", ":"))
 
 
-def cbor(value):
-    """RFC 8949, shortest forms, for what messages consist of."""
-
-    def head(major, number):
-        if number < 24:
-            return bytes([major << 5 | number])
-        for extra, code, limit in ((24, "B", 1 << 8), (25, ">H", 1 << 16), (26, ">I", 1 << 32), (27, ">Q", 1 << 64)):
-            if number < limit:
-                return bytes([major << 5 | extra]) + struct.pack(code, number)
-
-    if value is None or isinstance(value, bool):
-        return bytes([{False: 0xF4, True: 0xF5, None: 0xF6}[value]])
-    if isinstance(value, int):
-        return head(0, value) if value >= 0 else head(1, -1 - value)
-    if isinstance(value, float):
-        return b"\xfb" + struct.pack(">d", value)
-    if isinstance(value, bytes):
-        return head(2, len(value)) + value
-    if isinstance(value, str):
-        return head(3, len(value.encode())) + value.encode()
-    if isinstance(value, list):
-        return head(4, len(value)) + b"".join(map(cbor, value))
-    return head(5, len(value)) + b"".join(cbor(key) + cbor(entry) for key, entry in value.items())
-
-
-def frame(content):
-    content = content if isinstance(content, bytes) else cbor(content)
-    return struct.pack("<I", len(content)) + content
+def frame(head, payload=b""):
+    head = head if isinstance(head, bytes) else compact(head).encode()
+    return struct.pack("<II", len(head), len(payload)) + head + payload
 
 
 def trace(metadata, tensors):
@@ -113,24 +88,40 @@ def trace_seeds():
 
 def worker_frame_seeds():
     plan = {"points": ["0", "final"], "states": "f32"}
-    request = {"sampling": SAMPLING, "plan": plan, "schedule": {**SCHEDULE, "context": 0, "chunk": 0, "threads": 0}}
-    messages = {
-        "hello": {"type": "hello"},
-        "load": {"type": "load", "digest": "d", "file_bytes": 1 << 33},
-        "generate": {"type": "generate", "prompt": b"Hi \xff", "raw": False, "output_tokens": 2, **request},
-        "prefill": {"type": "prefill", "tokens": [5, 6, 7], "first_position": 2, "plan": plan, "check": SAMPLING,
-                    "in_steps": True, "schedule": request["schedule"]},
-        "rows": {"type": "rows", "states": {"0": bytes(8), "final": bytes(8)}},
-        "generated": {"type": "done", "schedule": SCHEDULE, "n_overflow": 0, "prefill_seconds": 0.5, "decode_seconds": 1.5},
-        "prefilled": {"type": "done", "schedule": SCHEDULE, "n_overflow": 1, "seconds": -0.0},
-        "error": {"type": "error", "kind": "input", "message": "no"},
+    schedule = {**SCHEDULE, "context": 0, "chunk": 0, "threads": 0}
+    frames = {
+        "hello": frame({"type": "hello"}),
+        "load": frame({"type": "load", "digest": "d", "file_bytes": 1 << 33}),
+        "loaded": frame({"type": "done", "model": MODEL, "waited_seconds": 0.5}),
+        "generate": frame({"type": "generate", "raw": False, "sampling": SAMPLING, "output_tokens": 2, "plan": plan,
+                           "schedule": schedule}, b"Hi \xff"),
+        "generated": frame({"type": "done", "schedule": SCHEDULE, "n_overflow": 0, "prefill_seconds": 0.5,
+                            "decode_seconds": 1.5, "waited_seconds": 0}),
+        "prefill": frame({"type": "prefill", "tokens": [5, 6, 7], "first_position": 2, "plan": plan, "check": SAMPLING,
+                          "in_steps": True, "schedule": schedule}),
+        "prefilled": frame({"type": "done", "schedule": SCHEDULE, "n_overflow": 1, "seconds": -0.0, "waited_seconds": 2e3}),
+        "rows": frame({"type": "rows", "point": "final"}, bytes(8)),
+        "tokens": frame({"type": "tokens", "tokens": [5, 6]}, b"a \xe4"),
+        "margins": frame({"type": "margins", "margins": [0, 2.5]}),
+        "error": frame({"type": "error", "kind": "input", "message": "no"}),
     }
-    for name, message in messages.items():
-        write("worker_frames", name, frame(message))
-    write("worker_frames", "two_frames", frame(messages["hello"]) + frame(messages["error"]))
-    write("worker_frames", "indefinite_lengths", frame(b"\xbf\x7f\x61a\xff\x9f\x01\xf9\x7e\x00\xff\x61b\x5f\x41\x00\xff\xff"))
-    write("worker_frames", "cut_short", frame(messages["rows"])[:-3])
+    for name, content in frames.items():
+        write("worker_frames", name, content)
+    write("worker_frames", "two_frames", frames["hello"] + frames["rows"])
+    # What is refused.
+    write("worker_frames", "cut_short", frames["rows"][:-3])
     write("worker_frames", "greeting", "Welcome to Ubuntu\n")
+    write("worker_frames", "earlier_protocol", b"\x0c\0\0\0\xa1dtypeehello")
+    write("worker_frames", "payload_where_none_belongs", frame({"type": "load", "digest": "d", "file_bytes": 1}, b"more"))
+    write("worker_frames", "head_too_long", struct.pack("<II", 2**32 - 1, 0) + b"{}")
+    write("worker_frames", "payload_too_long", struct.pack("<II", 2, 2**28 + 1) + b"{}")
+    write("worker_frames", "payload_only_claimed", struct.pack("<II", 2, 2**28) + b"{}x")
+    write("worker_frames", "no_object", frame(b'["hello"]'))
+    write("worker_frames", "doubled_key", frame(b'{"type":"hello","type":"load"}'))
+    write("worker_frames", "too_deep", frame(b'{"type":' + b"[" * 33 + b"]" * 33 + b"}"))
+    write("worker_frames", "no_utf8", frame(b'{"type":"\xff"}'))
+    write("worker_frames", "zero_byte", frame(b'{"type":"hello"}\0'))
+    write("worker_frames", "number_beyond_doubles", frame(b'{"type":"done","seconds":1e999}'))
 
 
 def experiment_config_seeds():
@@ -145,6 +136,7 @@ verifier: [cpu, blas]
 workers:
   box:
     command: [ssh, box, verillm, worker]
+worker_timeout: 60
 scenario: 1
 trials: 1
 verifiers: 1

@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 import safetensors_edit
+from frames import frame
 from conftest import INPUT, REJECTED, ROOT, WORKER, assert_refused, assert_usage
 
 PYTHON = sys.executable
+
+TIMEOUT = 5  # seconds; the shortest that workers can be given
 
 
 def assert_worker_failed(done, *words):
@@ -463,20 +466,6 @@ def test_missing_text_is_refused(verify, damaged):
 # Workers
 
 
-def cbor(value):
-    """The little of CBOR that replies need: short maps, texts and small numbers."""
-    if isinstance(value, dict):
-        return bytes([0xA0 | len(value)]) + b"".join(cbor(key) + cbor(field) for key, field in value.items())
-    if isinstance(value, str):
-        text = value.encode()
-        return (bytes([0x60 | len(text)]) if len(text) < 24 else bytes([0x78, len(text)])) + text
-    return bytes([value]) if value < 24 else bytes([0x18, value])
-
-
-def frame(content):
-    return struct.pack("<I", len(content)) + content
-
-
 @pytest.fixture
 def experiment(run, model, tmp_path):
     """Runs an experiment of one short trial whose prover and verifier are on workers with the given commands."""
@@ -487,7 +476,8 @@ def experiment(run, model, tmp_path):
         workers = "".join(f"  {name}:\n    command: {json.dumps([str(word) for word in command])}\n" for name, command in commands.items())
         config = tmp_path / "config.yaml"
         config.write_text(
-            f"model: {model}\nname: small\nprover: cpu@one\nverifier: cpu@two\nscenario: 1\ntrials: 1\nverifiers: 1\noutput_tokens: 8\nworkers:\n{workers}"
+            f"model: {model}\nname: small\nprover: cpu@one\nverifier: cpu@two\nscenario: 1\ntrials: 1\nverifiers: 1\noutput_tokens: 8\n"
+            f"worker_timeout: {TIMEOUT}\nworkers:\n{workers}"
         )
         return run("experiment", "run", config, "--out", tmp_path / "results", *options)
 
@@ -516,20 +506,24 @@ def answering(script):
     return make
 
 
-# Passes on what the real worker says up to the first recorded rows, then kills it and itself.
-KILLED = r"""
-import os, signal, struct, subprocess, sys
-worker = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+# Passes on what the real worker says up to the first rows of its Nth inference (0: of a verification).
+UP_TO_ROWS = r"""
+import os, signal, struct, subprocess, sys, time
+n_to_come = int(sys.argv[1])
+worker = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE)
 while True:
-    prefix = worker.stdout.read(4)
-    content = worker.stdout.read(*struct.unpack("<I", prefix))
+    prefix = worker.stdout.read(8)
+    content = worker.stdout.read(sum(struct.unpack("<II", prefix)))
     rest = prefix + content
     while rest:
         rest = rest[os.write(1, rest) :]
-    if b"\x64type\x64rows" in content:
-        worker.kill()
-        os.kill(os.getpid(), signal.SIGKILL)
+    n_to_come -= b'"type":"prompt"' in content
+    if n_to_come <= 0 and b'"type":"rows"' in content:
+        break
 """
+
+KILLED = UP_TO_ROWS + "worker.kill()\nos.kill(os.getpid(), signal.SIGKILL)\n"
+STOPPED = UP_TO_ROWS + "worker.send_signal(signal.SIGSTOP)\ntime.sleep(3600)\n"
 
 
 def test_worker_command_that_does_not_exist_fails(experiment):
@@ -543,13 +537,13 @@ def test_worker_that_exits_at_once_fails_with_its_last_words(experiment, script)
 
 
 def test_worker_killed_during_an_inference_fails_and_leaves_no_trace(experiment, script, verillm, tmp_path):
-    done = experiment(script(KILLED, verillm, "worker"))
+    done = experiment(script(KILLED, 1, verillm, "worker"))
     assert_worker_failed(done, "cpu@one", "died", "signal 9")
     assert contents(tmp_path / "results") == {}
 
 
 def test_worker_killed_during_a_verification_leaves_the_inference_to_go_on_from(experiment, script, verillm, tmp_path):
-    good, killed = [verillm, "worker"], script(KILLED, verillm, "worker")
+    good, killed = [verillm, "worker"], script(KILLED, 0, verillm, "worker")
     assert experiment(good, killed, "--step", "infer").code == 0
     before = contents(tmp_path / "results")
     assert {path.name for path in before} >= {"trace.safetensors", "text.txt", "inference.json"}
@@ -564,46 +558,88 @@ def test_worker_killed_during_a_verification_leaves_the_inference_to_go_on_from(
 
 @pytest.mark.parametrize("version", [1, 99])
 def test_worker_of_another_protocol_version_fails(experiment, answering, version):
-    done = experiment(answering(frame(cbor({"type": "done", "protocol": version}))))
-    assert_worker_failed(done, "cpu@one", f"protocol version {version},", "speaks 2:", "install the same version")
+    done = experiment(answering(frame({"type": "done", "protocol": version})))
+    assert_worker_failed(done, "cpu@one", f"protocol version {version},", "speaks 3:", "install the same version")
 
 
 def test_worker_that_says_too_little_of_itself_fails(experiment, answering):
-    assert_worker_failed(experiment(answering(frame(cbor({"type": "done", "protocol": 2})))), "cpu@one", '"device"')
+    assert_worker_failed(experiment(answering(frame({"type": "done", "protocol": 3}))), "cpu@one", '"device"')
 
 
 def test_worker_that_greets_in_plain_text_fails_with_the_greeting(experiment, answering):
     done = experiment(answering(b"Welcome to the machine room!\n"))
-    assert_worker_failed(done, "cpu@one", '"Welc"', "does something else write to this stream?")
+    assert_worker_failed(done, "cpu@one", '"Welcome "', "does something else", "write to this stream?")
 
 
-def test_worker_that_sends_no_cbor_fails(experiment, answering):
-    assert_worker_failed(experiment(answering(frame(b"hello, world"))), "cpu@one", "no CBOR map", "hello, world")
+@pytest.mark.parametrize("head", [b"hello, world", b"[1]", b'{"type":"done","type":"error"}', b"{" * 1000])
+def test_worker_that_sends_no_json_object_fails(experiment, answering, head):
+    assert_worker_failed(experiment(answering(frame(head))), "cpu@one", "received a frame that cannot be read", head[:12].decode())
 
 
-def test_worker_that_announces_four_gibibytes_fails_at_once(experiment, answering):
+@pytest.mark.parametrize("lengths", [(2**32 - 1, 0), (2, 2**32 - 1), (2**24 + 1, 0), (2, 2**28 + 1)])
+def test_worker_that_announces_too_long_a_frame_fails_at_once(experiment, answering, lengths):
     start = time.monotonic()
-    done = experiment(answering(b"\xff\xff\xff\xff"))
-    assert_worker_failed(done, "cpu@one", 2**32 - 1)
-    assert time.monotonic() - start < 30
+    done = experiment(answering(struct.pack("<II", *lengths)))
+    assert_worker_failed(done, "cpu@one", f"{lengths[0]} + {lengths[1]} bytes")
+    assert time.monotonic() - start < TIMEOUT
 
 
-def test_worker_that_ends_inside_a_frame_fails(experiment, script):
-    done = experiment(script("import os\nos.read(0, 65536)\nos.write(1, b'\\x40\\0\\0\\0half')\n"))
+@pytest.mark.parametrize("begun", [b"\x40", b"\x40\0\0\0\0\0\0\0half", b"\2\0\0\0\5\0\0\0{}half"])
+def test_worker_that_ends_inside_a_frame_fails(experiment, script, begun):
+    done = experiment(script(f"import os\nos.read(0, 65536)\nos.write(1, {begun!r})\n"))
     assert_worker_failed(done, "cpu@one", "ends inside a frame")
 
 
+def test_worker_that_sends_a_payload_where_none_belongs_fails(experiment, answering):
+    reply = frame({"type": "error", "kind": "input", "message": "no"}, b"more")
+    assert_worker_failed(experiment(answering(reply)), "cpu@one", "payload of 4 bytes where none belongs")
+
+
 def test_worker_that_reports_an_error_passes_its_kind_on(experiment, answering):
-    reply = cbor({"type": "error", "kind": "worker", "message": "out of graphics memory"})
+    reply = {"type": "error", "kind": "worker", "message": "out of graphics memory"}
     assert_worker_failed(experiment(answering(frame(reply))), "cpu@one", "out of graphics memory")
-    reply = cbor({"type": "error", "kind": "input", "message": "no such model there"})
+    reply = {"type": "error", "kind": "input", "message": "no such model there"}
     assert_refused(experiment(answering(frame(reply))), "cpu@one", "no such model there")
+
+
+def assert_silence_noticed(done, seconds):
+    assert_worker_failed(done, "cpu@one", "does not answer", f"nothing was heard of it for {TIMEOUT} seconds", "--worker-timeout")
+    assert TIMEOUT <= seconds < TIMEOUT + 20
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x40\0\0\0\0\0\0\0half"])
+def test_worker_that_falls_silent_is_given_up(experiment, answering, begun):
+    start = time.monotonic()
+    assert_silence_noticed(experiment(answering(begun)), time.monotonic() - start)
+
+
+def test_worker_that_is_stopped_during_an_inference_is_given_up_and_leaves_no_trace(experiment, script, verillm, tmp_path):
+    start = time.monotonic()
+    assert_silence_noticed(experiment(script(STOPPED, 1, verillm, "worker")), time.monotonic() - start)
+    assert contents(tmp_path / "results") == {}
+
+
+def test_worker_that_is_stopped_in_a_later_trial_leaves_the_earlier_ones_to_go_on_from(experiment, script, verillm, tmp_path):
+    good, stopped = [verillm, "worker"], script(STOPPED, 2, verillm, "worker")
+    assert_worker_failed(experiment(stopped, good, "--trials", 2), "cpu@one", "does not answer")
+    first, second = (Path(f"small_cpu@one_to_cpu@two_trial{trial}.json") for trial in (1, 2))
+    before = contents(tmp_path / "results")
+    assert first in before and second not in before
+    done = experiment(good, good, "--trials", 2)
+    assert done.code == 0, done.err
+    after = contents(tmp_path / "results")
+    assert second in after and {path: after[path] for path in before} == before
+
+
+def test_timeout_on_the_command_line_goes_before_the_configured_one(experiment, answering):
+    done = experiment(answering(b""), None, "--worker-timeout", TIMEOUT + 1)
+    assert_worker_failed(done, "cpu@one", f"nothing was heard of it for {TIMEOUT + 1} seconds")
 
 
 def test_worker_command_refuses_a_stream_that_is_no_protocol(verillm):
     done = subprocess.run([verillm, "worker", "--device", "cpu"], input=b"GET / HTTP/1.1\r\n\r\n", capture_output=True, timeout=60)
     assert done.returncode == WORKER and done.stdout == b""
-    assert b'"GET "' in done.stderr
+    assert b'"GET / HT"' in done.stderr
 
 
 # Storage
@@ -774,16 +810,18 @@ PUBLISHED = ROOT / "configs" / "exp2-qwen2.5-7b.yaml"
 
 # A worker that computes on the CPU and says that it is the device that was asked for.
 STAND_IN = r"""
-import os, struct, subprocess, sys
-device = sys.argv[sys.argv.index("--device") + 1].encode()
-command = [word if word != device.decode() else "cpu" for word in sys.argv[1:]]
+import json, os, struct, subprocess, sys
+device = sys.argv[sys.argv.index("--device") + 1]
+command = [word if word != device else "cpu" for word in sys.argv[1:]]
 worker = subprocess.Popen(command, stdout=subprocess.PIPE)
-(length,) = struct.unpack("<I", worker.stdout.read(4))
-hello = worker.stdout.read(length)
-before, name, after = hello.partition(b"\x64name")
-hello = before + name + bytes([0x60 + len(device)]) + device + after[1 + after[0] - 0x60 :]
+hello = {}
+while hello.get("type") != "done":
+    (length, _) = struct.unpack("<II", worker.stdout.read(8))
+    hello = json.loads(worker.stdout.read(length))
+hello["device"]["name"] = device
+hello = json.dumps(hello).encode()
 with os.fdopen(1, "wb", buffering=0) as output:
-    output.write(struct.pack("<I", len(hello)) + hello)
+    output.write(struct.pack("<II", len(hello), 0) + hello)
     while part := worker.stdout.read1(1 << 20):
         output.write(part)
 sys.exit(worker.wait())

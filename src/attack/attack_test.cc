@@ -78,7 +78,7 @@ class PerformAttackTest : public testing::Test {
 
   // The recording that the attack leaves; what the worker was asked is in `requests_`.
   TraceContents Perform(const char* name) {
-    std::vector<Json> answers = GenerateAnswers(SmallTrace(StateType::kF32));
+    std::vector<Frame> answers = GenerateAnswers(SmallTrace(StateType::kF32));
     answers.push_back(LoadAnswer());
     ScriptedWorker worker(answers);
     record_ = PerformAttack(FindAttack(name), *worker, order_, recording_);
@@ -107,8 +107,8 @@ class PerformAttackTest : public testing::Test {
     EXPECT_EQ(record_.sampling, order_.request.sampling);
     EXPECT_EQ(record_.requested, order_.request.schedule);
     ASSERT_EQ(requests_.size(), 2u);
-    EXPECT_EQ(requests_[0].at("type"), "generate");
-    EXPECT_EQ(requests_[1], ToJson(ReferenceTo(order_.model_path)));
+    EXPECT_EQ(requests_[0].head.at("type"), "generate");
+    EXPECT_EQ(requests_[1], ToFrame(ReferenceTo(order_.model_path)));
   }
 
   const TestFolder folder_;
@@ -123,7 +123,7 @@ class PerformAttackTest : public testing::Test {
                                  .plan = SmallTrace(StateType::kF32).header.plan,
                                  .schedule = {}}};
   InferenceRecord record_;
-  std::vector<Json> requests_;
+  std::vector<Frame> requests_;
 };
 
 TEST_F(PerformAttackTest, OtherTextIsNotWhatTheTokensSay) {
@@ -193,7 +193,7 @@ TEST_F(PerformAttackTest, FlippedBitsDoubleOrHalveElements) {
 TEST_F(PerformAttackTest, SamplingAttacksSampleOtherwiseThanTheyClaim) {
   const auto sampled = [&](const char* name) {
     ExpectClaimsTheOrder(Perform(name));
-    return SamplingFromJson(requests_.at(0).at("sampling"));
+    return SamplingFromJson(requests_.at(0).head.at("sampling"));
   };
   Sampling expected = order_.request.sampling;
   expected.temperature = 0.8 * 1.5;
@@ -214,24 +214,24 @@ TEST_F(PerformAttackTest, SamplingAttacksSampleOtherwiseThanTheyClaim) {
 TEST_F(PerformAttackTest, CacheAttacksCacheOtherwiseThanTheyClaim) {
   for (const CacheType cache : {CacheType::kQ8_0, CacheType::kQ4_0}) {
     ExpectClaimsTheOrder(Perform(("cache-" + std::string(CacheTypeName(cache))).c_str()));
-    const Schedule asked = ScheduleRequestFromJson(requests_.at(0).at("schedule"));
+    const Schedule asked = ScheduleRequestFromJson(requests_.at(0).head.at("schedule"));
     EXPECT_EQ(asked, (Schedule{.flash_attention = FlashAttention::kOn, .cache = cache}));
   }
 }
 
 TEST_F(PerformAttackTest, OrderedModelIsPutBackAfterARequestThatTheWorkerRefused) {
   for (const char* const kind : {"usage", "input"}) {
-    ScriptedWorker worker(std::vector<Json>{ErrorAnswer(kind, "too long"), LoadAnswer()});
+    ScriptedWorker worker(std::vector<Frame>{ErrorAnswer(kind, "too long"), LoadAnswer()});
     ExpectError([&] { PerformAttack(FindAttack("greedy"), *worker, order_, recording_); }, ErrorKindFromName(kind),
                 "worker scripted: too long");
-    const std::vector<Json> requests = worker.Requests();
+    const std::vector<Frame> requests = worker.Requests();
     ASSERT_EQ(requests.size(), 2u) << kind;
-    EXPECT_EQ(requests[1], ToJson(ReferenceTo(order_.model_path)));
+    EXPECT_EQ(requests[1], ToFrame(ReferenceTo(order_.model_path)));
   }
 }
 
 TEST_F(PerformAttackTest, WorkerThatFailedIsLeftAlone) {
-  ScriptedWorker worker(std::vector<Json>{ErrorAnswer("worker", "out of memory")});
+  ScriptedWorker worker(std::vector<Frame>{ErrorAnswer("worker", "out of memory")});
   ExpectError([&] { PerformAttack(FindAttack("greedy"), *worker, order_, recording_); }, ErrorKind::kWorker,
               "worker scripted: out of memory");
   EXPECT_EQ(worker.Requests().size(), 1u);

@@ -54,13 +54,13 @@ Cheater::Cheater(Worker& worker, const Order& order, const std::filesystem::path
 
 void Cheater::LoadVariant(const std::string& name, const std::function<void(const std::filesystem::path&)>& make) {
   worker_.Load(ReferenceTo(VariantOf(order_.model_path, order_.model, name, [&](const std::filesystem::path& path) {
-    if (progress_) progress_(fmt::format("making {}", name), 0, 1, "");
+    if (progress_) progress_(fmt::format("making {}", name), 0, 0, "");
     make(path);
   })));
 }
 
 void Cheater::LoadQuantized(std::string_view type) {
-  if (progress_) progress_(fmt::format("loading {}", type), 0, 1, "");
+  if (progress_) progress_(fmt::format("loading {}", type), 0, 0, "");
   worker_.Load(ReferenceTo(QuantizedVariant(order_.model_path, order_.model, type)));
 }
 

@@ -63,7 +63,7 @@ class CheaterTest : public testing::Test {
 };
 
 TEST_F(CheaterTest, RandomnessIsTheSameForTheSameSeedOnly) {
-  ScriptedWorker worker(std::vector<Json>{});
+  ScriptedWorker worker(std::vector<Frame>{});
   const auto first_number = [&](std::uint64_t seed) {
     order_.request.sampling.seed = seed;
     return Cheater(*worker, order_, recording_, progress_).random()();
@@ -87,19 +87,19 @@ TEST_F(CheaterTest, GeneratesInF32AndLeavesNoRecording) {
   EXPECT_TRUE(std::filesystem::is_empty(recording_));
   GenerateRequest in_f32 = order_.request;
   in_f32.plan.type = StateType::kF32;
-  EXPECT_THAT(worker.Requests(), ElementsAre(ToJson(in_f32)));
+  EXPECT_THAT(worker.Requests(), ElementsAre(ToFrame(in_f32)));
 }
 
 TEST_F(CheaterTest, PrefillReplacesTheStates) {
   TraceContents honest = SmallTrace(StateType::kF32);
   EditRows(honest, [](CapturePoint, std::size_t, std::span<float> row) { row[0] = 42; });
-  ScriptedWorker worker(std::vector<Json>{RowsEvent(honest), ToJson(PrefillResult{.schedule = honest.header.schedule})});
+  ScriptedWorker worker(PrefillAnswers(honest, {.schedule = honest.header.schedule}));
   Forgery forgery{.trace = SmallTrace(StateType::kF32), .text = "abc", .record = {}};
   Cheater(*worker, order_, recording_, progress_).Prefill(forgery);
   EXPECT_EQ(forgery.trace.rows, honest.rows);
   EXPECT_THAT(
       worker.Requests(),
-      ElementsAre(ToJson(PrefillRequest{
+      ElementsAre(ToFrame(PrefillRequest{
           .tokens = {5, 6, 7, 8, 9}, .first_position = 2, .plan = honest.header.plan, .schedule = order_.request.schedule})));
 }
 
@@ -109,12 +109,12 @@ TEST_F(CheaterTest, PromptTokensTakeOneTokenOfOutput) {
   for (auto& [point, rows] : one_token.rows) rows.resize(kSmallWidth * sizeof(float));
   ScriptedWorker worker(GenerateAnswers(one_token));
   EXPECT_THAT(Cheater(*worker, order_, recording_, progress_).PromptTokens(), ElementsAre(5, 6));
-  EXPECT_THAT(worker.Requests().at(0).at("output_tokens"), 1);
+  EXPECT_THAT(worker.Requests().at(0).head.at("output_tokens"), 1);
 }
 
 // Whatever was run, the recording says what was ordered.
 TEST_F(CheaterTest, SubmitsWhatWasOrderedInTheOrderedType) {
-  ScriptedWorker worker(std::vector<Json>{});
+  ScriptedWorker worker(std::vector<Frame>{});
   Forgery forgery{.trace = SmallTrace(StateType::kF32), .text = "abc", .record = {}};
   TraceHeader& header = forgery.trace.header;
   header.model.digest = forgery.record.model.digest = "of a cheap model";
@@ -158,7 +158,7 @@ TEST_F(CheaterTest, SubmitsWhatWasOrderedInTheOrderedType) {
 }
 
 TEST_F(CheaterTest, VariantIsMadeOnceAndKeptByNameAndDigest) {
-  ScriptedWorker worker(std::vector<Json>{LoadAnswer(), LoadAnswer()});
+  ScriptedWorker worker(std::vector<Frame>{LoadAnswer(), LoadAnswer()});
   Cheater cheater(*worker, order_, recording_, progress_);
   std::vector<std::filesystem::path> made;
   const auto make = [&](const std::filesystem::path& path) {
@@ -168,15 +168,15 @@ TEST_F(CheaterTest, VariantIsMadeOnceAndKeptByNameAndDigest) {
   cheater.LoadVariant("shrunk", make);
   cheater.LoadVariant("shrunk", make);
   EXPECT_THAT(made, ElementsAre(ModelFolder() / "m.shrunk.ba7816bf.gguf"));
-  const Json load = ToJson(ReferenceTo(made.at(0)));
-  EXPECT_EQ(load.at("file_bytes"), 13);
+  const Frame load = ToFrame(ReferenceTo(made.at(0)));
+  EXPECT_EQ(load.head.at("file_bytes"), 13);
   EXPECT_THAT(worker.Requests(), ElementsAre(load, load));
 }
 
 TEST_F(CheaterTest, LoadsTheOrderedModelByItsContent) {
-  ScriptedWorker worker(std::vector<Json>{LoadAnswer()});
+  ScriptedWorker worker(std::vector<Frame>{LoadAnswer()});
   Cheater(*worker, order_, recording_, progress_).LoadOrdered();
-  EXPECT_THAT(worker.Requests(), ElementsAre(ToJson(ReferenceTo(order_.model_path))));
+  EXPECT_THAT(worker.Requests(), ElementsAre(ToFrame(ReferenceTo(order_.model_path))));
 }
 
 }  // namespace

@@ -192,7 +192,7 @@ class LazyVerifierTest : public AuditTest {
 
   // Lets one answer that needs no worker.
   void Answer(const char* name) {
-    ScriptedWorker worker(std::vector<Json>{});
+    ScriptedWorker worker(std::vector<Frame>{});
     const TraceFile trace(prover_);
     FindLazyVerifier(name).answer(Task(worker, trace));
     EXPECT_THAT(worker.Requests(), IsEmpty());
@@ -254,7 +254,7 @@ TEST_F(LazyVerifierTest, InventingStatesRepeatsTheErrorOfAProverThatCheats) {
 TEST_F(LazyVerifierTest, HonestOnesHandInWhatTheirWorkerComputes) {
   const TraceContents computed = Scaled(kHonestScale);
   const Schedule schedule = {.context = 5, .chunk = 2, .threads = 7};
-  ScriptedWorker worker(std::vector<Json>{RowsEvent(computed), ToJson(PrefillResult{.schedule = schedule, .n_overflow = 4})});
+  ScriptedWorker worker(PrefillAnswers(computed, {.schedule = schedule, .n_overflow = 4}));
   const TraceFile trace(prover_);
   AnswerHonestly(Task(worker, trace));
   const TraceContents answer = ReadTrace(answer_);
@@ -265,10 +265,10 @@ TEST_F(LazyVerifierTest, HonestOnesHandInWhatTheirWorkerComputes) {
   EXPECT_EQ(answer.header.schedule, schedule);
   EXPECT_EQ(answer.header.n_overflow, 4u);
   EXPECT_THAT(Audit().failures, IsEmpty());
-  EXPECT_THAT(worker.Requests(), ElementsAre(ToJson(PrefillRequest{.tokens = {5, 6, 7, 8, 9},
-                                                                   .first_position = 2,
-                                                                   .plan = computed.header.plan,
-                                                                   .schedule = AssignedSchedule({}, 2, 5)})));
+  EXPECT_THAT(worker.Requests(), ElementsAre(ToFrame(PrefillRequest{.tokens = {5, 6, 7, 8, 9},
+                                                                    .first_position = 2,
+                                                                    .plan = computed.header.plan,
+                                                                    .schedule = AssignedSchedule({}, 2, 5)})));
 }
 
 // Whatever rows the prover sent, a verifier computes them all, and those of the plan that it was given.
@@ -280,7 +280,7 @@ TEST_F(LazyVerifierTest, HonestOnesAnswerTheTaskAndNotTheTrace) {
   TraceContents computed = Scaled(kHonestScale);
   computed.rows.erase(CapturePoint::Layer(0));
   computed.header.plan.points.erase(computed.header.plan.points.begin());
-  ScriptedWorker worker(std::vector<Json>{RowsEvent(computed), ToJson(PrefillResult{.schedule = computed.header.schedule})});
+  ScriptedWorker worker(PrefillAnswers(computed, {.schedule = computed.header.schedule}));
   const TraceFile trace(prover_);
   VerifierTask task = Task(worker, trace);
   task.plan = computed.header.plan;
@@ -294,7 +294,7 @@ TEST_F(LazyVerifierTest, HonestOnesAnswerTheTaskAndNotTheTrace) {
 TEST_F(LazyVerifierTest, HonestOnesWhoseWorkerSendsTooFewRowsAreAnInputError) {
   TraceContents computed = Scaled(kHonestScale);
   computed.rows.at(CapturePoint::Final()).resize(kSmallWidth * sizeof(float));
-  ScriptedWorker worker(std::vector<Json>{RowsEvent(computed), ToJson(PrefillResult{.schedule = computed.header.schedule})});
+  ScriptedWorker worker(PrefillAnswers(computed, {.schedule = computed.header.schedule}));
   const TraceFile trace(prover_);
   ExpectError([&] { AnswerHonestly(Task(worker, trace)); }, ErrorKind::kInput, HasSubstr("capture point final"));
   EXPECT_FALSE(std::filesystem::exists(answer_));
@@ -305,17 +305,19 @@ TEST_F(LazyVerifierTest, RunningQuantisedWeightsEndsWithTheOrderedModelLoaded) {
   const std::filesystem::path quantized = ModelFolder() / "m.q8_0.ba7816bf.gguf";
   WriteFile(quantized, "a quantised model");
   const TraceContents computed = Scaled(kHonestScale);
-  ScriptedWorker worker(
-      {LoadAnswer(), RowsEvent(computed), ToJson(PrefillResult{.schedule = computed.header.schedule}), LoadAnswer()});
+  std::vector<Frame> answers = PrefillAnswers(computed, {.schedule = computed.header.schedule});
+  answers.insert(answers.begin(), LoadAnswer());
+  answers.push_back(LoadAnswer());
+  ScriptedWorker worker(answers);
   const TraceFile trace(prover_);
   FindLazyVerifier("runs-quantized").answer(Task(worker, trace));
   EXPECT_EQ(ReadTrace(answer_).rows, computed.rows);
   EXPECT_EQ(ReadTrace(answer_).header.model, SmallModel());
-  const std::vector<Json> requests = worker.Requests();
+  const std::vector<Frame> requests = worker.Requests();
   ASSERT_EQ(requests.size(), 3u);
-  EXPECT_EQ(requests[0], ToJson(ReferenceTo(quantized)));
-  EXPECT_EQ(requests[1].at("type"), "prefill");
-  EXPECT_EQ(requests[2], ToJson(ReferenceTo(model_path_)));
+  EXPECT_EQ(requests[0], ToFrame(ReferenceTo(quantized)));
+  EXPECT_EQ(requests[1].head.at("type"), "prefill");
+  EXPECT_EQ(requests[2], ToFrame(ReferenceTo(model_path_)));
 }
 
 }  // namespace

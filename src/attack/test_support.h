@@ -17,7 +17,6 @@
 
 #include "base/test_support.h"
 #include "trace/trace_file.h"
-#include "worker/frame.h"
 #include "worker/worker.h"
 
 namespace verillm {
@@ -80,38 +79,45 @@ inline std::vector<float> States(const TraceContents& trace, CapturePoint point)
 
 // ---- What a worker says ----
 
-inline Json TextBytes(std::string_view text) { return BytesToJson(std::as_bytes(std::span(text))); }
-
-inline Json RowsEvent(const TraceContents& trace) {
-  Json states = Json::object();
-  for (const auto& [point, rows] : trace.rows) states[point.Name()] = BytesToJson(rows);
-  return {{"type", "rows"}, {"states", std::move(states)}};
+// A message for each capture point.
+inline std::vector<Frame> RowsEvents(const TraceContents& trace) {
+  std::vector<Frame> events;
+  for (const auto& [point, rows] : trace.rows) events.push_back({{{"type", "rows"}, {"point", point.Name()}}, rows});
+  return events;
 }
 
 // Of a generation that ends in this trace, with "abc" as its text.
-inline std::vector<Json> GenerateAnswers(const TraceContents& trace) {
+inline std::vector<Frame> GenerateAnswers(const TraceContents& trace) {
   const auto output = trace.tokens.begin() + trace.header.n_prompt;
-  return {{{"type", "prompt"}, {"tokens", std::vector<Token>(trace.tokens.begin(), output)}},
-          RowsEvent(trace),
-          {{"type", "tokens"}, {"tokens", std::vector<Token>(output, trace.tokens.end())}, {"text", TextBytes("abc")}},
-          ToJson(GenerateResult{
-              .schedule = trace.header.schedule, .n_overflow = 0, .prefill_seconds = 0.25, .decode_seconds = 0.75})};
+  std::vector<Frame> answers = RowsEvents(trace);
+  answers.insert(answers.begin(), {{{"type", "prompt"}, {"tokens", std::vector<Token>(trace.tokens.begin(), output)}}});
+  answers.push_back(WithText({{"type", "tokens"}, {"tokens", std::vector<Token>(output, trace.tokens.end())}}, "abc"));
+  answers.push_back(ToFrame(
+      GenerateResult{.schedule = trace.header.schedule, .n_overflow = 0, .prefill_seconds = 0.25, .decode_seconds = 0.75}));
+  return answers;
 }
 
-inline Json LoadAnswer() { return {{"type", "done"}, {"model", ToJson(SmallModel())}}; }
+// Of a prefill with these rows.
+inline std::vector<Frame> PrefillAnswers(const TraceContents& trace, const PrefillResult& result) {
+  std::vector<Frame> answers = RowsEvents(trace);
+  answers.push_back(ToFrame(result));
+  return answers;
+}
 
-inline Json ErrorAnswer(const char* kind, const char* message) {
-  return {{"type", "error"}, {"kind", kind}, {"message", message}};
+inline Frame LoadAnswer() { return ToFrame(LoadResult{.model = SmallModel()}); }
+
+inline Frame ErrorAnswer(const char* kind, const char* message) {
+  return {.head = {{"type", "error"}, {"kind", kind}, {"message", message}}};
 }
 
 // A worker that says these messages one after the other, whatever it is asked.
 class ScriptedWorker {
  public:
-  explicit ScriptedWorker(const std::vector<Json>& messages) {
+  explicit ScriptedWorker(const std::vector<Frame>& messages) {
     const std::filesystem::path path = folder_ / "messages";
     const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     WriteFrame(descriptor, {{"type", "done"}, {"protocol", kProtocolVersion}, {"device", ToJson(SmallDevice())}});
-    for (const Json& message : messages) WriteFrame(descriptor, message);
+    for (const Frame& message : messages) WriteFrame(descriptor, message.head, message.payload);
     ::close(descriptor);
     const std::string script = "cat \"$0\"; cat > \"$0.requests\"";
     worker_ = std::make_unique<Worker>(
@@ -121,11 +127,11 @@ class ScriptedWorker {
   Worker& operator*() { return *worker_; }
 
   // Ends it, and gives what it was asked after the hello.
-  std::vector<Json> Requests() {
+  std::vector<Frame> Requests() {
     worker_.reset();
-    std::vector<Json> requests;
+    std::vector<Frame> requests;
     const int descriptor = ::open((folder_ / "messages.requests").c_str(), O_RDONLY | O_CLOEXEC);
-    while (std::optional<Json> request = ReadFrame(descriptor)) requests.push_back(*std::move(request));
+    while (std::optional<Frame> request = ReadFrame(descriptor)) requests.push_back(*std::move(request));
     ::close(descriptor);
     if (!requests.empty()) requests.erase(requests.begin());
     return requests;

@@ -7,7 +7,7 @@
 namespace verillm {
 
 Verification VerifyOpening(Worker& worker, const ModelIdentity& model, const Receipt& receipt, const OpenedRows& opened,
-                           const VerificationRequest& request, const std::function<void(int done, int total)>& progress) {
+                           const VerificationRequest& request, const VerificationProgress& progress) {
   TraceContents contents{.header = {.model = receipt.model,
                                     .device = receipt.device,
                                     .schedule = receipt.schedule,

@@ -2,8 +2,6 @@
 #ifndef VERILLM_AUDIT_OPENING_VERIFICATION_H_
 #define VERILLM_AUDIT_OPENING_VERIFICATION_H_
 
-#include <functional>
-
 #include "audit/verification.h"
 #include "receipt/opening.h"
 
@@ -13,7 +11,7 @@ namespace verillm {
 // alone; request.positions, first_outputs and keep are not used.
 // Errors as of VerifyTrace.
 Verification VerifyOpening(Worker& worker, const ModelIdentity& model, const Receipt& receipt, const OpenedRows& opened,
-                           const VerificationRequest& request, const std::function<void(int done, int total)>& progress = {});
+                           const VerificationRequest& request, const VerificationProgress& progress = {});
 
 }  // namespace verillm
 

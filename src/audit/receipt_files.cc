@@ -1,12 +1,7 @@
 #include "audit/receipt_files.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <optional>
 #include <span>
 
@@ -23,17 +18,7 @@ constexpr std::uint64_t kMaxChainBytes = 128;
 // The end of a key's chain, held against other processes while the object lives.
 class ChainEnd {
  public:
-  explicit ChainEnd(const std::filesystem::path& key) : path_(key.string() + ".last"), lock_path_(key.string() + ".lock") {
-    descriptor_ = ::open(lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX) != 0) {
-      const std::string why = std::strerror(errno);
-      if (descriptor_ >= 0) ::close(descriptor_);
-      throw Error(ErrorKind::kIo, fmt::format("{}: cannot be locked: {}", lock_path_, why));
-    }
-  }
-  ~ChainEnd() { ::close(descriptor_); }
-  ChainEnd(const ChainEnd&) = delete;
-  ChainEnd& operator=(const ChainEnd&) = delete;
+  explicit ChainEnd(const std::filesystem::path& key) : path_(key.string() + ".last"), lock_(key.string() + ".lock") {}
 
   std::optional<Hash> Read() const {
     if (!std::filesystem::exists(path_)) return std::nullopt;
@@ -46,8 +31,7 @@ class ChainEnd {
 
  private:
   std::string path_;
-  std::string lock_path_;
-  int descriptor_;
+  FileLock lock_;
 };
 
 }  // namespace

@@ -91,6 +91,9 @@ InferenceRecord RecordInference(Worker& worker, const ModelIdentity& model, cons
     text += piece;
     if (progress) progress("generate", record.n_output, request.output_tokens, piece);
   };
+  events.progress = [&](std::string_view phase, double done, double total) {
+    if (progress) progress(phase, static_cast<int>(done), static_cast<int>(total), "");
+  };
   const GenerateResult result = worker.Generate(request, events);
   if (!writer) throw Error(ErrorKind::kWorker, fmt::format("worker {} sent no prompt", worker.name()));
   writer->Finish(result.schedule, result.n_overflow);

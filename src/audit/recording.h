@@ -52,7 +52,8 @@ struct InferenceRecord {
   double tokens_per_second() const { return n_output / total_seconds(); }
 };
 
-// Where the recording is: phase "prefill" or "generate", tokens done of all, and the text since the last call.
+// Where the recording is: phase "prefill" or "generate", tokens done of all, and the text since the last call; or what else is
+// done first, a wait for other workers, say (of 0: nothing is counted).
 using RecordingProgress = std::function<void(std::string_view phase, int done, int total, std::string_view text)>;
 
 // Generates on `worker`, whose model is `model`, and writes the folder. `commitment`, where it is wanted, commits to the rows

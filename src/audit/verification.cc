@@ -125,7 +125,7 @@ void CheckModel(const ModelIdentity& claimed, const ModelIdentity& loaded, bool 
 }  // namespace
 
 Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const TraceFile& trace, const std::string& text,
-                         const VerificationRequest& request, const std::function<void(int done, int total)>& progress) {
+                         const VerificationRequest& request, const VerificationProgress& progress) {
   const TraceHeader& header = trace.header();
   CheckModel(header.model, model, request.other_model);
   CheckPlan(request.plan, model.n_layer);
@@ -145,6 +145,7 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
                                                header.n_prompt, end - 1));
   }
   const auto start = std::chrono::steady_clock::now();
+  const double waited_before = worker.waited_seconds();
   Verification verification;
   verification.device = worker.device();
   Comparison comparison(trace, request.plan, end, request.positions);
@@ -174,8 +175,8 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
       comparison.Add(point, rows);
       if (kept) kept->AppendRows(point, rows);
     };
-    events.progress = [&](std::string_view, double done, double total) {
-      if (progress) progress(static_cast<int>(done), static_cast<int>(total));
+    events.progress = [&](std::string_view phase, double done, double total) {
+      if (progress) progress(phase, static_cast<int>(done), static_cast<int>(total));
     };
     const PrefillResult result = worker.Prefill(prefill, events);
     verification.schedule = result.schedule;
@@ -186,7 +187,8 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
   if (worker.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(header.n_prompt))) != text) {
     verification.discrepancy.failures.push_back("the text is not what the tokens decode to");
   }
-  verification.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  verification.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() - (worker.waited_seconds() - waited_before);
   return verification;
 }
 

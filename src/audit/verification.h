@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "discrepancy/response_discrepancy.h"
@@ -20,7 +21,7 @@ struct Verification {
   DeviceIdentity device;  // of the verifier
   Schedule schedule;
   std::uint64_t n_overflow = 0;  // verifier's elements beyond the range of the recorded type
-  double seconds = 0;            // from request to last comparison
+  double seconds = 0;            // from request to last comparison, without waiting for other workers
 };
 
 // What the verifier demands.
@@ -35,12 +36,15 @@ struct VerificationRequest {
   std::filesystem::path keep = {};  // where to write the verifier's own states, as a trace; empty: nowhere
 };
 
+// Where the verification is: phase "prefill" with tokens done of all, or what the worker waits for (of 0: nothing is counted).
+using VerificationProgress = std::function<void(std::string_view phase, int done, int total)>;
+
 // Runs one prefill over the trace's tokens on `worker`, whose model is `model`, and compares row by row as they come; never more
 // than one pass of rows is held. Rows that the plan asks for and the trace lacks, and a `text` that is not what the tokens decode
 // to, become failures of the discrepancy. Error(kInput) where the trace is of another tokenizer, shape or (unless allowed) model,
-// or holds NaN or infinities. `progress` hears tokens done, of all.
+// or holds NaN or infinities.
 Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const TraceFile& trace, const std::string& text,
-                         const VerificationRequest& request, const std::function<void(int done, int total)>& progress = {});
+                         const VerificationRequest& request, const VerificationProgress& progress = {});
 
 // Compares two traces of the same tokens at the capture points that both have, `a` in the prover's place. Error(kInput) where
 // tokens, width or state type differ or no capture point is common.

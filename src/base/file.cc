@@ -2,12 +2,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -16,6 +19,9 @@ namespace verillm {
 namespace {
 
 namespace fs = std::filesystem;
+
+// A lock whose caller may give up is tried this often: waiting inside the system call could not be called off.
+constexpr std::chrono::milliseconds kRetryTime(10);
 
 [[noreturn]] void ThrowErrno(const fs::path& path, std::string_view action) {
   throw Error(ErrorKind::kIo, fmt::format("{}: cannot {}: {}", path.string(), action, std::strerror(errno)));
@@ -92,6 +98,24 @@ void MakeFolder(const fs::path& path) {
   if (error) throw Error(ErrorKind::kIo, fmt::format("{}: cannot make the folder: {}", path.string(), error.message()));
   if (::access(path.c_str(), W_OK | X_OK) != 0) ThrowErrno(path, "write to the folder");
 }
+
+FileLock::FileLock(const fs::path& path, const std::function<void()>& waiting) {
+  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (descriptor_ < 0) ThrowErrno(path, "open");
+  try {
+    while (::flock(descriptor_, waiting ? LOCK_EX | LOCK_NB : LOCK_EX) != 0) {
+      if (errno == EINTR) continue;
+      if (errno != EWOULDBLOCK) ThrowErrno(path, "lock");
+      waiting();
+      std::this_thread::sleep_for(kRetryTime);
+    }
+  } catch (...) {
+    ::close(descriptor_);
+    throw;
+  }
+}
+
+FileLock::~FileLock() { ::close(descriptor_); }
 
 MappedFile::MappedFile(const fs::path& path) {
   const auto [raw, size] = OpenForReading(path);

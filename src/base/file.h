@@ -1,11 +1,12 @@
-// Files, with errors that name path and cause: reading whole, mapping read-only, and writing under a temporary name that becomes
-// the real one only when everything is written, so that nobody ever sees half a file.
+// Files, with errors that name path and cause: reading whole, mapping read-only, writing under a temporary name that becomes the
+// real one only when everything is written, so that nobody ever sees half a file, and locks.
 #ifndef VERILLM_BASE_FILE_H_
 #define VERILLM_BASE_FILE_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +27,22 @@ void WritePrivateFile(const std::filesystem::path& path, std::string_view conten
 
 // Error(kIo) where the folder cannot be made or is not writable; made with its parents if it does not exist.
 void MakeFolder(const std::filesystem::path& path);
+
+// An exclusive lock on a file (flock), held as long as the object lives. The kernel gives it up when the process dies, however it
+// dies.
+class FileLock {
+ public:
+  // Makes the file if need be, and waits while somebody else holds the lock, another object of this process included. `waiting`,
+  // where it is given, is then called every few milliseconds, and may throw to give up. Error(kIo) where the file cannot be
+  // opened or locked.
+  explicit FileLock(const std::filesystem::path& path, const std::function<void()>& waiting = {});
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int descriptor_;
+};
 
 // A file mapped read-only. Error(kIo) where it cannot be opened. The bytes live as long as the object.
 class MappedFile {

@@ -1,10 +1,13 @@
 #include "base/file.h"
 
 #include <array>
+#include <atomic>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "base/test_support.h"
 
@@ -191,6 +194,45 @@ TEST(PendingFile, ReadingBeyondTheEndIsAnIoError) {
   file.WriteAt(0, BytesOf("abc"));
   std::array<std::byte, 4> read{};
   ExpectError([&] { file.ReadAt(0, read); }, ErrorKind::kIo, HasSubstr("the file ends"));
+}
+
+TEST(FileLock, ExcludesOthersAsLongAsItLives) {
+  const TestFolder folder;
+  const auto try_lock = [&] { FileLock(folder / "x", [] { throw Error(ErrorKind::kCancelled, "it is taken"); }); };
+  {
+    const FileLock lock(folder / "x");
+    const FileLock of_another_file(folder / "y");
+    ExpectError(try_lock, ErrorKind::kCancelled, "it is taken");
+  }
+  EXPECT_NO_THROW(try_lock());
+  EXPECT_THAT(folder.Names(), ElementsAre("x", "y"));
+  EXPECT_EQ(std::filesystem::status(folder / "x").permissions(), std::filesystem::perms{0600});
+}
+
+TEST(FileLock, WaitsUntilItIsFree) {
+  const TestFolder folder;
+  auto first = std::make_unique<FileLock>(folder / "x");
+  int n_calls = 0;
+  auto second = std::make_unique<FileLock>(folder / "x", [&] {
+    if (++n_calls == 3) first.reset();
+  });
+  EXPECT_EQ(n_calls, 3);
+  // Without a function to call it waits in the system.
+  std::atomic<bool> locked = false;
+  std::thread third([&] {
+    const FileLock lock(folder / "x");
+    locked = true;
+  });
+  EXPECT_FALSE(locked);
+  second.reset();
+  third.join();
+  EXPECT_TRUE(locked);
+}
+
+TEST(FileLock, FileThatCannotBeOpenedIsAnIoError) {
+  const TestFolder folder;
+  ExpectError([&] { FileLock(folder.path()); }, ErrorKind::kIo, folder.path().string() + ": cannot open: Is a directory");
+  ExpectError([&] { FileLock(folder / "x/y"); }, ErrorKind::kIo, StartsWith((folder / "x/y").string() + ": cannot open: "));
 }
 
 TEST(MappedFile, ShowsTheContent) {

@@ -63,9 +63,8 @@ int RunRun(const RunOptions& options, Streams& streams) {
                                 .plan = PlanEvery(DefaultLayersEvery(ready.model.n_layer), ready.model.n_layer, true, type),
                                 .schedule = options.device.schedule}};
   const InferenceRecord record = PerformAttack(
-      attack, *ready.worker, order, options.out, [&](std::string_view phase, int done, int total, std::string_view) {
-        progress.Show(total > 1 ? fmt::format("{}: {} of {} tokens", phase, done, total) : std::string(phase));
-      });
+      attack, *ready.worker, order, options.out,
+      [&](std::string_view phase, int done, int total, std::string_view) { progress.ShowTokens(phase, done, total); });
   progress.Clear();
   fmt::print(streams.talk, "{}: {} + {} tokens that claim to be honest in {}; check them with verillm verify\n", attack.name,
              record.n_prompt, record.n_output, options.out);

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "cli/command.h"
+#include "cli/device_options.h"
 #include "engine/model_store.h"
 #include "experiment/calibration_run.h"
 #include "experiment/result_json.h"
@@ -26,6 +26,7 @@ struct CalibrateOptions {
   std::optional<int> n_prompts;
   std::optional<int> output_tokens;
   std::optional<double> false_positive_rate;
+  std::optional<int> worker_timeout;
   std::string out;
 };
 
@@ -59,6 +60,7 @@ int RunCalibrate(const CalibrateOptions& options, Streams& streams) {
   if (options.n_prompts) config.n_prompts = *options.n_prompts;
   if (options.output_tokens) config.output_tokens = *options.output_tokens;
   if (options.false_positive_rate) config.false_positive_rate = *options.false_positive_rate;
+  if (options.worker_timeout) config.worker_timeout = *options.worker_timeout;
   CheckEnough(config);
   const std::filesystem::path model =
       ResolveModel(config.model, [&](std::string_view text) { streams.talk << text << " ...\n"
@@ -105,6 +107,7 @@ void AddCalibrateCommand(CLI::App& app, Run& run) {
   command->add_option("--prompts", options->n_prompts, "Only so many prompts of the list")->check(CLI::PositiveNumber);
   command->add_option("--output-tokens", options->output_tokens, "Tokens of each response")->check(CLI::PositiveNumber);
   command->add_option("--false-positive-rate", options->false_positive_rate, "Honest responses that may be rejected, e.g. 1e-4");
+  AddWorkerTimeout(*command, options->worker_timeout);
   command->add_option("--out", options->out, "File to write; give it to verillm verify --policy")->required();
   command->callback([options, &run] { run = [options](Streams& streams) { return RunCalibrate(*options, streams); }; });
 }

@@ -31,6 +31,10 @@ void ProgressLine::Show(std::string_view text) {
   shown_ = true;
 }
 
+void ProgressLine::ShowTokens(std::string_view phase, int done, int total) {
+  Show(total > 0 ? fmt::format("{}: {} of {} tokens", phase, done, total) : std::string(phase));
+}
+
 void ProgressLine::Clear() {
   if (shown_) streams_.talk << "\r\x1b[K" << std::flush;
   shown_ = false;

@@ -44,6 +44,8 @@ class ProgressLine {
   ProgressLine& operator=(const ProgressLine&) = delete;
 
   void Show(std::string_view text);
+  // What is being done, with tokens done of all where a total is known (not 0).
+  void ShowTokens(std::string_view phase, int done, int total);
   void Clear();
 
  private:

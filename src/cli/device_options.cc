@@ -2,9 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+
 #include "engine/model_store.h"
 
 namespace verillm {
+
+void AddWorkerTimeout(CLI::App& command, std::optional<int>& seconds) {
+  command
+      .add_option("--worker-timeout", seconds,
+                  fmt::format("Seconds of silence after which a worker is given up (default: {})", kWorkerTimeout))
+      ->check(CLI::Range(kMinWorkerTimeout, kMaxWorkerTimeout));
+}
 
 void AddDeviceOptions(CLI::App& command, DeviceOptions& options) {
   command.add_option("--model", options.model, fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")))
@@ -24,6 +33,7 @@ void AddDeviceOptions(CLI::App& command, DeviceOptions& options) {
           "--cache", [&](const std::string& name) { options.schedule.cache = CacheTypeFromName(name); },
           "Type of the cached keys and values (default: f16)")
       ->check(CLI::IsMember(CacheTypeNames()));
+  AddWorkerTimeout(command, options.worker_timeout);
 }
 
 ReadyWorker StartWorker(const DeviceOptions& options, Streams& streams, ProgressLine& progress) {
@@ -34,11 +44,11 @@ ReadyWorker StartWorker(const DeviceOptions& options, Streams& streams, Progress
   const ModelReference reference = ReferenceTo(path);
   ReadyWorker ready;
   ready.model_path = path;
-  ready.worker =
-      std::make_unique<Worker>(LocalWorker(options.device, {std::filesystem::absolute(path).parent_path()}), streams.cancel);
+  ready.worker = std::make_unique<Worker>(LocalWorker(options.device, {std::filesystem::absolute(path).parent_path()}),
+                                          streams.cancel, std::chrono::seconds(options.worker_timeout.value_or(kWorkerTimeout)));
   WorkerEvents events;
   events.progress = [&](std::string_view phase, double done, double total) {
-    progress.Show(fmt::format("{} the model: {:.0f} %", phase, 100 * done / total));
+    progress.Show(total > 0 ? fmt::format("{} the model: {:.0f} %", phase, 100 * done / total) : std::string(phase));
   };
   ready.model = ready.worker->Load(reference, events);
   return ready;

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/command.h"
@@ -15,7 +16,11 @@ struct DeviceOptions {
   std::string model;
   std::string device = "cpu";
   Schedule schedule;
+  std::optional<int> worker_timeout;
 };
+
+// --worker-timeout of every command that starts workers.
+void AddWorkerTimeout(CLI::App& command, std::optional<int>& seconds);
 
 void AddDeviceOptions(CLI::App& command, DeviceOptions& options);
 

@@ -9,7 +9,7 @@
 
 #include "audit/recording.h"
 #include "base/error.h"
-#include "cli/command.h"
+#include "cli/device_options.h"
 #include "engine/model_store.h"
 #include "experiment/runner.h"
 #include "experiment/yaml_fields.h"
@@ -22,7 +22,7 @@ namespace {
 struct RunOptions {
   std::string config;
   std::optional<std::string> model, name, prover, verifier, scenario;
-  std::optional<int> trials, verifiers, output_tokens;
+  std::optional<int> trials, verifiers, output_tokens, worker_timeout;
   std::vector<std::string> attacks;
   std::optional<std::string> calibration;
   bool match = false;
@@ -84,6 +84,7 @@ int RunRun(const RunOptions& options, Streams& streams) {
   if (options.trials) config.trials = *options.trials;
   if (options.verifiers) config.verifiers = *options.verifiers;
   if (options.output_tokens) config.output_tokens = *options.output_tokens;
+  if (options.worker_timeout) config.worker_timeout = *options.worker_timeout;
   if (!options.attacks.empty()) config.attacks = options.attacks;
   config.match |= options.match;
   if (options.calibration) config.calibration = *options.calibration;
@@ -175,6 +176,7 @@ void AddExperimentCommand(CLI::App& app, Run& run) {
       ->delimiter(',');
   run_command->add_flag("--match", options->match, "Verify in the prover's own steps instead of one prefill");
   run_command->add_option("--calibration", options->calibration, "File of a calibration, evaluated as the policy calibrated");
+  AddWorkerTimeout(*run_command, options->worker_timeout);
   run_command->add_option("--step", options->step, "infer records only, verify checks what is recorded, all does both")
       ->capture_default_str();
   run_command->add_option("--out", options->out, "Folder of the results (default: data/raw/EXPERIMENT)");

@@ -54,14 +54,18 @@ int RunInfer(const InferOptions& options, Streams& streams) {
                                                   ready.model.n_layer, !options.no_final, type),
                                 .schedule = options.device.schedule};
   std::optional<RowCommitment> commitment;
-  const auto start = std::chrono::steady_clock::now();
+  auto start = std::chrono::steady_clock::now();
   const InferenceRecord record = RecordInference(
       *ready.worker, ready.model, request, options.out,
       [&](std::string_view phase, int done, int total, std::string_view) {
-        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        progress.Show(phase == "prefill"
-                          ? fmt::format("prefill of {} tokens", total)
-                          : fmt::format("generating: {} of {} tokens, {:.1f} a second", done, total, done / seconds));
+        const auto now = std::chrono::steady_clock::now();
+        if (phase == "generate") {
+          const double seconds = std::chrono::duration<double>(now - start).count();
+          progress.Show(fmt::format("generating: {} of {} tokens, {:.1f} a second", done, total, done / seconds));
+        } else {
+          start = now;
+          progress.ShowTokens(phase, done, total);
+        }
       },
       key ? &commitment : nullptr);
   progress.Clear();

@@ -69,9 +69,9 @@ Decision Decide(const Opened& opened, const Policy& policy, const DeviceOptions&
                       static_cast<std::size_t>(receipt.n_output()), streams);
   const VerificationRequest request{.plan = receipt.plan, .schedule = device.schedule, .check_sampling = true};
   Decision decision;
-  decision.verification = VerifyOpening(*ready.worker, ready.model, receipt, opened.rows, request, [&](int done, int total) {
-    progress.Show(fmt::format("prefill: {} of {} tokens", done, total));
-  });
+  decision.verification =
+      VerifyOpening(*ready.worker, ready.model, receipt, opened.rows, request,
+                    [&](std::string_view phase, int done, int total) { progress.ShowTokens(phase, done, total); });
   progress.Clear();
   decision.result = Evaluate(policy, decision.verification.discrepancy);
   return decision;

@@ -111,9 +111,9 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
       .keep = options.keep};
   WarnWhereNotLearned(policy, ready.model, header.plan.type, header.device, ready.worker->device(),
                       static_cast<std::size_t>(n_output), streams);
-  Verification verification = VerifyTrace(*ready.worker, ready.model, trace, text, request, [&](int done, int total) {
-    progress.Show(fmt::format("prefill: {} of {} tokens", done, total));
-  });
+  Verification verification =
+      VerifyTrace(*ready.worker, ready.model, trace, text, request,
+                  [&](std::string_view phase, int done, int total) { progress.ShowTokens(phase, done, total); });
   progress.Clear();
   if (options.replay) {
     if (std::string difference = FirstDifference(verification.discrepancy); !difference.empty())

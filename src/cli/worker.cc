@@ -7,12 +7,14 @@
 #include "cli/command.h"
 #include "engine/model_store.h"
 #include "worker/server.h"
+#include "worker/turn.h"
 
 namespace verillm {
 namespace {
 
-int RunWorker(WorkerOptions options) {
+int RunWorker(WorkerOptions options, bool shares) {
   options.model_folders.push_back(ModelFolder());
+  if (!shares) options.turn_file = TurnFileOfHost();
   // Frames get the real standard output to themselves: whatever a library prints goes to standard error.
   const int output = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
   if (output < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) throw Error(ErrorKind::kIo, "standard output cannot be used");
@@ -28,7 +30,10 @@ void AddWorkerCommand(CLI::App& app, Run& run) {
       "worker", "Serve a device over standard input and output; started by the other commands, or by hand over ssh");
   command->add_option("--device", options->device, "Device to own")->required();
   command->add_option("--models", options->model_folders, "Folders in which to look for models, beside the cache");
-  command->callback([options, &run] { run = [options](Streams&) { return RunWorker(*options); }; });
+  const auto shares = std::make_shared<bool>(false);
+  command->add_flag("--share", *shares,
+                    "Compute while other workers of this host do, instead of in turn: for workers that have cores of their own");
+  command->callback([options, shares, &run] { run = [options, shares](Streams&) { return RunWorker(*options, *shares); }; });
 }
 
 }  // namespace verillm

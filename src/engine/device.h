@@ -41,6 +41,8 @@ class Device {
   const DeviceIdentity& identity() const { return identity_; }
   // The ggml device to place weights on; null for the CPU, which needs no placing.
   ggml_backend_device* offload() const { return offload_; }
+  // Whether it computes on the cores of the CPU, which other processes use too.
+  bool shares_cores() const { return offload_ == nullptr; }
   // Whether weights may be repacked for the CPU variant; BLAS cannot read repacked ones, and would be left without work.
   bool repacks_weights() const { return identity_.backend != "BLAS"; }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -39,6 +40,7 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
   config.provers = ReadWords(fields.At("provers"), where);
   config.verifiers = ReadWords(fields.At("verifiers"), where);
   if (fields.Has("workers")) config.workers = ReadWorkers(fields.At("workers"), where);
+  fields.Read("worker_timeout", config.worker_timeout);
   fields.Read("prompts", prompts);
   fields.Read("prompt_list", config.prompt_list);
   fields.Read("n_prompts", config.n_prompts);
@@ -59,6 +61,7 @@ CalibrationConfig ReadCalibrationConfig(const std::filesystem::path& path) {
     if (config.layers_every < 1) {
       throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
     }
+    CheckWorkerTimeout(config.worker_timeout);
     CheckFalsePositiveRate(config.false_positive_rate);
     if (config.conditions.empty()) throw Error(ErrorKind::kUsage, "there is no condition to run honest provers under");
   } catch (Error& error) {
@@ -97,7 +100,8 @@ HonestRuns RunHonestly(const CalibrationConfig& config, const std::filesystem::p
   const auto worker_on = [&](const std::string& device) -> Worker& {
     std::unique_ptr<Worker>& worker = workers[device];
     if (!worker) {
-      worker = std::make_unique<Worker>(WorkerFor(config.workers, device, {model_folder}), cancel);
+      worker = std::make_unique<Worker>(WorkerFor(config.workers, device, {model_folder}), cancel,
+                                        std::chrono::seconds(config.worker_timeout));
       identities[device] = worker->Load(reference);
     }
     return *worker;

@@ -13,6 +13,7 @@
 #include "experiment/config.h"
 #include "policy/calibration.h"
 #include "trace/provenance.h"
+#include "worker/worker.h"
 
 namespace verillm {
 
@@ -21,7 +22,8 @@ struct CalibrationConfig {
   std::vector<std::string> provers;  // devices; every prover is verified by every verifier
   std::vector<std::string> verifiers;
   std::map<std::string, std::vector<std::string>> workers;
-  std::filesystem::path prompts;  // relative to the configuration file
+  int worker_timeout = kWorkerTimeout;  // seconds of silence after which one is given up
+  std::filesystem::path prompts;        // relative to the configuration file
   std::string prompt_list = "calibration";
   int n_prompts = 0;  // the first so many of the list; 0: all
   int output_tokens = 32;

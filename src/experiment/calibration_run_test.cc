@@ -107,7 +107,8 @@ TEST(ReadCalibrationConfig, WhatIsNotSaidHasADefault) {
 
 TEST(ReadCalibrationConfig, ReadsEveryKey) {
   const CalibrationConfig config = Read(
-      "model: m.gguf\nprovers: [cpu, gpu@w]\nverifiers: [blas, cpu]\nworkers: {w: {command: [a, b c]}}\nprompts: p.yaml\n"
+      "model: m.gguf\nprovers: [cpu, gpu@w]\nverifiers: [blas, cpu]\nworkers: {w: {command: [a, b c]}}\nworker_timeout: "
+      "90\nprompts: p.yaml\n"
       "prompt_list: l\nn_prompts: 7\noutput_tokens: 6\nsampling: {temperature: 0, top_p: 1, seed: 5, ignore_end: false}\n"
       "layers_every: 2\nstates: f32\nfalse_positive_rate: 0.01\n"
       "conditions: {a: {threads: 2}, b: {chunk: 3, threads: 1, flash_attention: \"on\", cache: q8_0, sequences: 4, "
@@ -116,6 +117,7 @@ TEST(ReadCalibrationConfig, ReadsEveryKey) {
   EXPECT_THAT(config.provers, ElementsAre("cpu", "gpu@w"));
   EXPECT_THAT(config.verifiers, ElementsAre("blas", "cpu"));
   EXPECT_THAT(config.workers.at("w"), ElementsAre("a", "b c"));
+  EXPECT_EQ(config.worker_timeout, 90);
   EXPECT_EQ(config.prompts.filename(), "p.yaml");
   EXPECT_EQ(config.prompt_list, "l");
   EXPECT_EQ(config.n_prompts, 7);
@@ -169,9 +171,9 @@ TEST(ReadCalibrationConfig, DevicesAndConditionsMustBeThere) {
 
 TEST(ReadCalibrationConfig, NonsenseNamesTheFile) {
   for (const char* const text :
-       {"output_tokens: 0", "output_tokens: -1", "n_prompts: -1", "layers_every: 0", "layers_every: -8", "false_positive_rate: 0",
-        "false_positive_rate: 1", "false_positive_rate: -0.1", "false_positive_rate: .nan", "sampling: {temperature: -1}",
-        "sampling: {top_p: 0}", "states: q8_0"}) {
+       {"worker_timeout: 0", "output_tokens: 0", "output_tokens: -1", "n_prompts: -1", "layers_every: 0", "layers_every: -8",
+        "false_positive_rate: 0", "false_positive_rate: 1", "false_positive_rate: -0.1", "false_positive_rate: .nan",
+        "sampling: {temperature: -1}", "sampling: {top_p: 0}", "states: q8_0"}) {
     ExpectRefused(kLeast + text + "\n", ErrorKind::kUsage, HasSubstr("x.yaml: "));
   }
   for (const char* const schedule : {"{threads: -1}", "{chunk: -1}", "{flash_attention: maybe}", "{cache: q6_k}",

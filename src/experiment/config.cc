@@ -103,6 +103,7 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
   fields.Read("prover", config.prover);
   if (fields.Has("verifier")) config.verifier_devices = ReadWords(fields.At("verifier"), where);
   if (fields.Has("workers")) config.workers = ReadWorkers(fields.At("workers"), where);
+  fields.Read("worker_timeout", config.worker_timeout);
   fields.Read("scenario", scenario);
   fields.Read("trials", config.trials);
   fields.Read("verifiers", config.verifiers);
@@ -167,6 +168,7 @@ void CheckExperimentConfig(const ExperimentConfig& config) {
     throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no experiment", config.output_tokens));
   if (config.layers_every < 1)
     throw Error(ErrorKind::kUsage, fmt::format("a layer interval of {} makes no sense: choose 1 or more", config.layers_every));
+  CheckWorkerTimeout(config.worker_timeout);
   CheckScheduleRequest(config.schedule);
   if (config.ModelLabel().find('/') != std::string::npos || config.ModelLabel().empty()) {
     throw Error(ErrorKind::kUsage, fmt::format("the model's name \"{}\" cannot be part of a file name", config.ModelLabel()));

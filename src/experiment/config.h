@@ -39,6 +39,7 @@ struct ExperimentConfig {
   std::string prover = "auto";                              // a device, NAME@WORKER for one on a configured worker, or auto
   std::vector<std::string> verifier_devices = {"auto"};     // several: each verifies every inference
   std::map<std::string, std::vector<std::string>> workers;  // name: command that ends in `verillm worker`
+  int worker_timeout = kWorkerTimeout;                      // seconds of silence after which one is given up
   Scenario scenario = Scenario::kBoth;
   int trials = 3;
   int verifiers = 3;

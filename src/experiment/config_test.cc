@@ -93,6 +93,7 @@ TEST(ReadExperimentConfig, DefaultsAreThoseOfThePublishedExperiment) {
   EXPECT_EQ(config.scenario, Scenario::kBoth);
   EXPECT_EQ(config.verifiers, 3);
   EXPECT_EQ(config.output_tokens, 1000);
+  EXPECT_EQ(config.worker_timeout, 60);
   EXPECT_EQ(config.sampling, (Sampling{.temperature = 0.7, .top_p = 0.9, .seed = 1, .ignore_end = true}));
   EXPECT_EQ(config.layers_every, 8);
   EXPECT_EQ(config.schedule, Schedule());
@@ -120,7 +121,7 @@ TEST(ReadExperimentConfig, ShippedConfigurationForTwoMachinesHasBothWorkers) {
 TEST(ReadExperimentConfig, ReadsEveryKey) {
   const ExperimentConfig config = Read(
       "experiment: e\ntitle: t?\nmodel: m.gguf\nname: n\nprover: cpu\nverifier: gpu@w\nworkers: {w: {command: [a, b "
-      "c]}}\nscenario: "
+      "c]}}\nworker_timeout: 90\nscenario: "
       "2\ntrials: 4\n"
       "verifiers: 5\nprompts: p.yaml\nprompt_length: long\nraw: true\noutput_tokens: 6\n"
       "sampling: {temperature: 0, top_p: 1, seed: 18446744073709551615, ignore_end: false}\nrecord: {layers_every: 2, final: "
@@ -137,6 +138,7 @@ TEST(ReadExperimentConfig, ReadsEveryKey) {
   EXPECT_EQ(config.prover, "cpu");
   EXPECT_THAT(config.verifier_devices, ElementsAre("gpu@w"));
   EXPECT_THAT(config.workers.at("w"), ElementsAre("a", "b c"));
+  EXPECT_EQ(config.worker_timeout, 90);
   EXPECT_EQ(config.scenario, Scenario::kBackward);
   EXPECT_EQ(config.trials, 4);
   EXPECT_EQ(config.verifiers, 5);
@@ -294,6 +296,8 @@ TEST(ReadExperimentConfig, WorkersNeedACommandOfWords) {
 
 TEST(ReadExperimentConfig, ValuesThatMakeNoSenseNameTheFile) {
   for (const char* const text : {"trials: 0",
+                                 "worker_timeout: 4",
+                                 "worker_timeout: 86401",
                                  "verifiers: 0",
                                  "output_tokens: 0",
                                  "output_tokens: -5",

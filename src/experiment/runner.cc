@@ -338,7 +338,8 @@ class Run {
       const fs::path folder = fs::absolute(model_path_).parent_path();
       progress_state_.phase = "starting " + device;
       Tell(0, 1);
-      worker = std::make_unique<Worker>(WorkerFor(config_.workers, device, {folder}), cancel_);
+      worker = std::make_unique<Worker>(WorkerFor(config_.workers, device, {folder}), cancel_,
+                                        std::chrono::seconds(config_.worker_timeout));
       WorkerEvents events;
       events.progress = [&](std::string_view phase, double done, double total) {
         progress_state_.phase = fmt::format("{} on {}", phase, device);
@@ -369,7 +370,10 @@ class Run {
                                                    .schedule = config_.match ? trace.header().schedule : config_.schedule,
                                                    .check_sampling = config_.check_sampling,
                                                    .in_steps = config_.match},
-                                                  [&](int done, int total) { Tell(done, total); });
+                                                  [&](std::string_view what, int done, int total) {
+                                                    progress_state_.phase = what == kWaitingPhase ? what : phase;
+                                                    Tell(done, total);
+                                                  });
     Json json = {{"verifier_id", verifier_id}, {"verification_device", DeviceWithoutWorker(device)}};
     json.update(JudgedJson(verification.discrepancy, verification.seconds, inference_seconds));
     if (const auto calibrated = policies_.find("calibrated"); calibrated != policies_.end()) {
@@ -442,9 +446,11 @@ class Run {
     AnswerHonestly(task(0, {}, answers / "reference.safetensors"));
     AnswerHonestly(task(1, {}, answers / "other.safetensors"));
     const auto start = std::chrono::steady_clock::now();
+    const double waited_before = worker.waited_seconds();
     FindLazyVerifier(which.lazy_verifier)
         .answer(task(2 + verifier_id, answers / "other.safetensors", answers / "lazy.safetensors"));
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() -
+                           (worker.waited_seconds() - waited_before);
     const ResponseDiscrepancy discrepancy = AuditAnswer(
         answers / "lazy.safetensors", TraceFile(answers / "reference.safetensors"), trace, {answers / "other.safetensors"});
     Json json = {{"verifier_id", verifier_id}, {"verification_device", DeviceWithoutWorker(device)}};

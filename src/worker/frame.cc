@@ -1,6 +1,7 @@
 #include "worker/frame.h"
 
 #include <fmt/format.h>
+#include <limits.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -9,8 +10,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "base/coding.h"
 #include "base/error.h"
@@ -18,12 +18,19 @@
 namespace verillm {
 namespace {
 
-// By which the memory for a frame grows while its content comes.
+// The lengths of head and payload.
+constexpr std::size_t kPrefixBytes = 8;
+// By which the memory for a frame grows while its bytes come.
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+// Of a stream that is no protocol, to show what it is.
+constexpr std::size_t kExcerptBytes = 24;
 
-void WriteAll(int descriptor, std::span<const std::byte> bytes) {
+void WriteAll(int descriptor, std::span<const std::byte> bytes, const Wait& wait) {
   while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+    if (wait) wait();
+    // Of a pipe that can be written to, POSIX promises room for so much and no more.
+    const std::size_t step = wait ? std::min<std::size_t>(bytes.size(), PIPE_BUF) : bytes.size();
+    const ssize_t count = ::write(descriptor, bytes.data(), step);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw Error(ErrorKind::kWorker, fmt::format("cannot send: {}", std::strerror(errno)));
     bytes = bytes.subspan(static_cast<std::size_t>(count));
@@ -31,7 +38,7 @@ void WriteAll(int descriptor, std::span<const std::byte> bytes) {
 }
 
 // Fills `bytes` as far as the stream reaches; gives the number read.
-std::size_t ReadUpTo(int descriptor, std::span<std::byte> bytes, const std::function<void()>& wait) {
+std::size_t ReadUpTo(int descriptor, std::span<std::byte> bytes, const Wait& wait) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     if (wait) wait();
@@ -44,97 +51,104 @@ std::size_t ReadUpTo(int descriptor, std::span<std::byte> bytes, const std::func
   return done;
 }
 
-// The bytes as text if that is what they are, to recognise a greeting printed by a login shell.
-std::string Printable(std::span<const std::byte> bytes) {
-  std::string text;
-  for (const std::byte byte : bytes) {
-    const char c = static_cast<char>(byte);
-    text += std::isprint(static_cast<unsigned char>(c)) ? c : '.';
+[[noreturn]] void ThrowCutShort() { throw Error(ErrorKind::kWorker, "the stream ends inside a frame"); }
+
+std::vector<std::byte> ReadAll(int descriptor, std::size_t n_bytes, const Wait& wait) {
+  std::vector<std::byte> bytes;
+  while (bytes.size() < n_bytes) {
+    const std::size_t begin = bytes.size();
+    bytes.resize(std::min(n_bytes, begin + kPieceBytes));
+    const std::span<std::byte> piece = std::span(bytes).subspan(begin);
+    if (ReadUpTo(descriptor, piece, wait) < piece.size()) ThrowCutShort();
+  }
+  return bytes;
+}
+
+std::string_view AsText(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+// The beginning of what came, to recognise a greeting printed by a login shell.
+std::string Excerpt(std::span<const std::byte> bytes) {
+  std::string text(AsText(bytes).substr(0, kExcerptBytes));
+  for (char& c : text) {
+    if (!std::isprint(static_cast<unsigned char>(c))) c = '.';
   }
   return text;
 }
 
-// Builds the value of a frame and gives up below kMaxJsonDepth: the CBOR reader calls itself for each level, so that a megabyte
-// of opening brackets would exhaust its stack. It gives up beyond kMaxJsonKeys, too. One pass over the bytes, since most frames
-// are states.
-class ShallowBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
- public:
-  explicit ShallowBuilder(Json& value) : json_sax_dom_parser(value, false) {}
-
-  bool start_object(std::size_t size) {
-    if (++depth_ > kMaxJsonDepth) return false;
-    n_keys_[static_cast<std::size_t>(depth_)] = 0;
-    return json_sax_dom_parser::start_object(size);
+Json ParseHead(std::span<const std::byte> bytes) {
+  std::string reason = "the head is no JSON object";
+  try {
+    Json head = ParseJson(AsText(bytes), "the head");
+    if (head.is_object()) return head;
+  } catch (const Error& error) {
+    reason = error.what();
   }
-  bool key(std::string& key) {
-    return ++n_keys_[static_cast<std::size_t>(depth_)] <= kMaxJsonKeys && json_sax_dom_parser::key(key);
-  }
-  bool start_array(std::size_t size) { return ++depth_ <= kMaxJsonDepth && json_sax_dom_parser::start_array(size); }
-  bool end_object() { return --depth_ >= 0 && json_sax_dom_parser::end_object(); }
-  bool end_array() { return --depth_ >= 0 && json_sax_dom_parser::end_array(); }
-
- private:
-  int depth_ = 0;
-  std::array<std::size_t, kMaxJsonDepth + 1> n_keys_;  // so far, of the open object at each depth
-};
-
-}  // namespace
-
-void WriteFrame(int descriptor, const Json& message) {
-  std::vector<std::uint8_t> bytes(4);
-  Json::to_cbor(message, bytes);
-  if (bytes.size() - 4 > kMaxFrameBytes)
-    throw Error(ErrorKind::kWorker, fmt::format("a message of {} bytes is too long to send", bytes.size() - 4));
-  StoreLittleEndian(static_cast<std::uint32_t>(bytes.size() - 4), reinterpret_cast<std::byte*>(bytes.data()));
-  WriteAll(descriptor, std::as_bytes(std::span(bytes)));
+  throw Error(ErrorKind::kWorker,
+              fmt::format("received a frame that cannot be read: {} (it begins \"{}\")", reason, Excerpt(bytes)));
 }
 
-bool WaitReadable(int descriptor, std::chrono::milliseconds patience) {
-  pollfd poll{.fd = descriptor, .events = POLLIN, .revents = 0};
+bool WaitFor(int descriptor, short event, std::chrono::milliseconds patience) {
+  pollfd poll{.fd = descriptor, .events = event, .revents = 0};
   return ::poll(&poll, 1, static_cast<int>(patience.count())) > 0;
 }
 
-std::optional<Json> ReadFrame(int descriptor, const std::function<void()>& wait) {
-  std::array<std::byte, 4> prefix;
+}  // namespace
+
+Frame WithText(Json head, std::string_view text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {std::move(head), {bytes.begin(), bytes.end()}};
+}
+
+std::string_view TextOf(const Frame& frame) { return AsText(frame.payload); }
+
+void RefusePayload(const Frame& frame, std::string_view what) {
+  if (frame.payload.empty()) return;
+  throw Error(ErrorKind::kInput, fmt::format("{}: has a payload of {} bytes where none belongs", what, frame.payload.size()));
+}
+
+JsonFields FieldsWithoutPayload(const Frame& frame, const std::string& what) {
+  RefusePayload(frame, what);
+  JsonFields fields(frame.head, what);
+  fields.At("type");
+  return fields;
+}
+
+void WriteFrame(int descriptor, const Json& head, std::span<const std::byte> payload, const Wait& wait) {
+  std::string bytes(kPrefixBytes, '\0');
+  // What the engine and the system say need not be UTF-8.
+  bytes += head.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::size_t n_head = bytes.size() - kPrefixBytes;
+  if (n_head > kMaxHeadBytes || payload.size() > kMaxPayloadBytes) {
+    throw Error(ErrorKind::kInput, fmt::format("a message of {} + {} bytes is too long to send: {} + {} are allowed", n_head,
+                                               payload.size(), kMaxHeadBytes, kMaxPayloadBytes));
+  }
+  auto* const prefix = reinterpret_cast<std::byte*>(bytes.data());
+  StoreLittleEndian(static_cast<std::uint32_t>(n_head), prefix);
+  StoreLittleEndian(static_cast<std::uint32_t>(payload.size()), prefix + 4);
+  WriteAll(descriptor, std::as_bytes(std::span(bytes)), wait);
+  WriteAll(descriptor, payload, wait);
+}
+
+std::optional<Frame> ReadFrame(int descriptor, const Wait& wait) {
+  std::array<std::byte, kPrefixBytes> prefix;
   const std::size_t n_prefix = ReadUpTo(descriptor, prefix, wait);
   if (n_prefix == 0) return std::nullopt;
-  if (n_prefix < prefix.size()) throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
-  const auto length = LoadLittleEndian<std::uint32_t>(prefix.data());
-  if (length > kMaxFrameBytes) {
-    throw Error(ErrorKind::kWorker, fmt::format("received a frame of {} bytes (its first four: \"{}\"), more than the {} "
-                                                "allowed; does something else write to this stream?",
-                                                length, Printable(prefix), kMaxFrameBytes));
-  }
-  std::vector<std::uint8_t> bytes;
-  while (bytes.size() < length) {
-    const std::size_t begin = bytes.size();
-    bytes.resize(std::min<std::size_t>(length, begin + kPieceBytes));
-    const std::span<std::byte> piece = std::as_writable_bytes(std::span(bytes)).subspan(begin);
-    if (ReadUpTo(descriptor, piece, wait) < piece.size()) throw Error(ErrorKind::kWorker, "the stream ends inside a frame");
-  }
-  Json message;
-  ShallowBuilder builder(message);
-  try {
-    if (!Json::sax_parse(bytes, &builder, Json::input_format_t::cbor)) message = nullptr;
-  } catch (const nlohmann::json::exception&) {
-    message = nullptr;  // a list said to be longer than memory is
-  }
-  if (!message.is_object()) {
+  if (n_prefix < prefix.size()) ThrowCutShort();
+  const auto n_head = LoadLittleEndian<std::uint32_t>(prefix.data());
+  const auto n_payload = LoadLittleEndian<std::uint32_t>(prefix.data() + 4);
+  if (n_head > kMaxHeadBytes || n_payload > kMaxPayloadBytes) {
     throw Error(ErrorKind::kWorker,
-                fmt::format("received a frame that is no CBOR map (\"{}...\")",
-                            Printable(std::as_bytes(std::span(bytes)).first(std::min<std::size_t>(length, 16)))));
+                fmt::format("received a frame of {} + {} bytes, more than the {} + {} allowed (it begins \"{}\"); does something "
+                            "else, or another version of verillm, write to this stream?",
+                            n_head, n_payload, kMaxHeadBytes, kMaxPayloadBytes, Excerpt(prefix)));
   }
-  return message;
+  // A damaged head is refused before its payload is waited for.
+  Json head = ParseHead(ReadAll(descriptor, n_head, wait));
+  return Frame{std::move(head), ReadAll(descriptor, n_payload, wait)};
 }
 
-Json BytesToJson(std::span<const std::byte> bytes) {
-  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
-  return Json::binary(std::vector<std::uint8_t>(data, data + bytes.size()));
-}
+bool WaitReadable(int descriptor, std::chrono::milliseconds patience) { return WaitFor(descriptor, POLLIN, patience); }
 
-std::span<const std::byte> BytesFromJson(const Json& value) {
-  if (!value.is_binary()) throw Error(ErrorKind::kWorker, "received something else where a byte string belongs");
-  return std::as_bytes(std::span(value.get_binary()));
-}
+bool WaitWritable(int descriptor, std::chrono::milliseconds patience) { return WaitFor(descriptor, POLLOUT, patience); }
 
 }  // namespace verillm

@@ -1,13 +1,14 @@
 #include "worker/frame.h"
 
+#include <limits.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,6 +21,7 @@ namespace verillm {
 namespace {
 
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 
 constexpr const char* kEndsInside = "the stream ends inside a frame";
@@ -52,13 +54,15 @@ class Pipe {
   std::array<int, 2> ends_ = {-1, -1};
 };
 
-std::string Prefix(std::uint32_t length) {
-  std::array<std::byte, 4> bytes;
-  StoreLittleEndian(length, bytes.data());
+std::string Prefix(std::uint32_t head, std::uint32_t payload) {
+  std::array<std::byte, 8> bytes;
+  StoreLittleEndian(head, bytes.data());
+  StoreLittleEndian(payload, bytes.data() + 4);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::string Frame(const std::string& content) { return Prefix(static_cast<std::uint32_t>(content.size())) + content; }
+// A frame of that head and nothing else.
+std::string Alone(const std::string& head) { return Prefix(static_cast<std::uint32_t>(head.size()), 0) + head; }
 
 // Reading `bytes`, which end the stream, must fail with this message.
 template <typename Matcher>
@@ -70,47 +74,58 @@ void ExpectUnreadable(const std::string& bytes, const Matcher& message) {
 }
 
 TEST(Frame, RoundTripsThroughAPipe) {
-  const std::vector<std::byte> bytes = {std::byte{0}, std::byte{0xff}, std::byte{'x'}};
-  const Json messages[] = {
-      Json::object(),
-      {{"type", "hello"}},
-      {{"numbers", {0, -1, 1.5, ~std::uint64_t{0}}},
-       {"flag", true},
-       {"nothing", nullptr},
-       {"map", {{"rows", BytesToJson(bytes)}}}},
+  const Frame frames[] = {
+      {.head = Json::object()},
+      {.head = {{"type", "hello"}}},
+      {.head = {{"numbers", {0, -1, 1.5, 0.1, ~std::uint64_t{0}}}, {"flag", true}, {"nothing", nullptr}, {"map", {{"x", "y"}}}},
+       .payload = {std::byte{0}, std::byte{0xff}, std::byte{'x'}}},
+      WithText(Json::object(), "\xff text"),
   };
   Pipe pipe;
-  for (const Json& message : messages) WriteFrame(pipe.writing(), message);
+  for (const Frame& frame : frames) WriteFrame(pipe.writing(), frame.head, frame.payload);
   pipe.CloseWriting();
-  for (const Json& message : messages) EXPECT_EQ(ReadFrame(pipe.reading()), message);
+  for (const Frame& frame : frames) EXPECT_EQ(ReadFrame(pipe.reading()), frame);
   EXPECT_EQ(ReadFrame(pipe.reading()), std::nullopt);
 }
 
 TEST(Frame, BytesOnTheStreamAreFrozen) {
   Pipe pipe;
-  WriteFrame(pipe.writing(), {{"type", "cancel"}});
+  WriteFrame(pipe.writing(), {{"type", "rows"}, {"point", "8"}}, std::as_bytes(std::span("\x01\xff", 2)));
   std::array<char, 64> bytes{};
   const ssize_t count = ::read(pipe.reading(), bytes.data(), bytes.size());
-  // A map of one pair of strings (RFC 8949: a1, 64 "type", 66 "cancel").
-  EXPECT_EQ(std::string(bytes.data(), static_cast<std::size_t>(count)), std::string("\x0d\0\0\0\xa1\x64type\x66"
-                                                                                    "cancel",
-                                                                                    17));
+  EXPECT_EQ(std::string(bytes.data(), static_cast<std::size_t>(count)),
+            std::string("\x1b\0\0\0\x02\0\0\0", 8) + R"({"type":"rows","point":"8"})" + "\x01\xff");
 }
 
 TEST(Frame, LargerThanThePipeRoundTrips) {
-  const Json message = {{"rows", BytesToJson(std::vector<std::byte>(3'000'000, std::byte{7}))}};
+  const Frame frame{.head = {{"text", std::string(300'000, 'x')}}, .payload = std::vector<std::byte>(3'000'000, std::byte{7})};
   Pipe pipe;
-  std::thread writer([&] { WriteFrame(pipe.writing(), message); });
-  const std::optional<Json> received = ReadFrame(pipe.reading());
+  std::thread writer([&] { WriteFrame(pipe.writing(), frame.head, frame.payload); });
+  const std::optional<Frame> received = ReadFrame(pipe.reading());
   writer.join();
-  EXPECT_TRUE(received == message);
+  EXPECT_TRUE(received == frame);
 }
 
-// Texts are whatever tokens decode to; half a character is common.
-TEST(Frame, StringsThatAreNoUtf8RoundTrip) {
+// File names and what systems report are whatever bytes they are.
+TEST(Frame, TextsOfTheHeadThatAreNoUtf8AreMadeSo) {
   Pipe pipe;
-  WriteFrame(pipe.writing(), {{"message", "\xff\xe4"}});
-  EXPECT_EQ(ReadFrame(pipe.reading())->at("message").get<std::string>(), "\xff\xe4");
+  WriteFrame(pipe.writing(), {{"message", "\xff!"}});
+  EXPECT_EQ(ReadFrame(pipe.reading())->head.at("message"), "\ufffd!");
+}
+
+TEST(Frame, TextBesideTheHeadKeepsItsBytes) {
+  const std::string text("half a character \xe4\xb8\0", 20);
+  EXPECT_EQ(TextOf(WithText({{"type", "done"}}, text)), text);
+  EXPECT_EQ(TextOf(WithText({{"type", "done"}}, "")), "");
+}
+
+TEST(Frame, PayloadWhereNoneBelongsIsRefused) {
+  const Frame alone{.head = {{"type", "done"}, {"x", 1}}};
+  EXPECT_EQ(FieldsWithoutPayload(alone, "reply").Get<int>("x"), 1);
+  EXPECT_NO_THROW(RefusePayload(alone, "reply"));
+  const Frame loaded = WithText(alone.head, "abc");
+  ExpectError([&] { RefusePayload(loaded, "reply"); }, ErrorKind::kInput, "reply: has a payload of 3 bytes where none belongs");
+  ExpectError([&] { FieldsWithoutPayload(loaded, "reply"); }, ErrorKind::kInput, HasSubstr("where none belongs"));
 }
 
 TEST(ReadFrame, EndBetweenFramesIsNoError) {
@@ -120,20 +135,21 @@ TEST(ReadFrame, EndBetweenFramesIsNoError) {
 }
 
 TEST(ReadFrame, EndInsideAFrameIsAnError) {
-  ExpectUnreadable("\x01", kEndsInside);
-  ExpectUnreadable(std::string("\x01\0\0", 3), kEndsInside);
-  ExpectUnreadable(Prefix(1), kEndsInside);
-  ExpectUnreadable(Prefix(5) + "\xa1\x61x", kEndsInside);
+  const std::string whole = Prefix(2, 3) + "{}abc";
+  for (std::size_t length = 1; length < whole.size(); ++length) ExpectUnreadable(whole.substr(0, length), kEndsInside);
 }
 
 // The writing end stays open: were anything read beyond the prefix, this would never end.
-TEST(ReadFrame, LengthBeyondTheLimitFailsAtOnce) {
-  for (const std::uint32_t length : {kMaxFrameBytes + 1, ~std::uint32_t{0}}) {
+TEST(ReadFrame, LengthsBeyondTheLimitsFailAtOnce) {
+  constexpr std::uint32_t kMost = ~std::uint32_t{0};
+  const std::pair<std::uint32_t, std::uint32_t> lengths[] = {
+      {kMaxHeadBytes + 1, 0}, {2, kMaxPayloadBytes + 1}, {kMost, 0}, {2, kMost}, {kMost, kMost}};
+  for (const auto& [head, payload] : lengths) {
     Pipe pipe;
-    pipe.Write(Prefix(length));
-    ExpectError(
-        [&] { ReadFrame(pipe.reading()); }, ErrorKind::kWorker,
-        AllOf(HasSubstr("a frame of " + std::to_string(length) + " bytes"), HasSubstr("more than the 268435456 allowed")));
+    pipe.Write(Prefix(head, payload));
+    ExpectError([&] { ReadFrame(pipe.reading()); }, ErrorKind::kWorker,
+                AllOf(HasSubstr("a frame of " + std::to_string(head) + " + " + std::to_string(payload) + " bytes"),
+                      HasSubstr("more than the 16777216 + 268435456 allowed")));
   }
 }
 
@@ -146,66 +162,79 @@ long PeakMemory() {
 
 TEST(ReadFrame, LengthThatIsOnlyClaimedTakesNoMemory) {
   const long before = PeakMemory();
-  ExpectUnreadable(Prefix(kMaxFrameBytes) + "x", kEndsInside);
+  ExpectUnreadable(Prefix(2, kMaxPayloadBytes) + "{}x", kEndsInside);
   EXPECT_LT(PeakMemory(), 2 * before);
 }
 
 TEST(ReadFrame, GreetingOfALoginShellIsShown) {
-  ExpectUnreadable("Welcome to Ubuntu", HasSubstr("(its first four: \"Welc\")"));
-  ExpectUnreadable("a\tb\x7f", HasSubstr("(its first four: \"a.b.\")"));
+  ExpectUnreadable("Welcome to Ubuntu", HasSubstr("(it begins \"Welcome \")"));
+  ExpectUnreadable("a\tb\x7f and so on", HasSubstr("(it begins \"a.b. and\")"));
 }
 
-TEST(ReadFrame, ContentThatIsNoCborIsAnError) {
-  // Cut short, two values, a reserved byte, a map that lacks its value, a key that is no string, a length beyond all memory.
-  for (const std::string& content :
-       {std::string("\xa1\x61x"), std::string("\xa0\xa0"), std::string("\xa1\x61x\x1c"), std::string("\xa1"),
-        std::string("\xa1\x01\x01"), std::string("\xa1\x61x\x9b\x7f\xff\xff\xff\xff\xff\xff\xff"),
-        std::string("\xa1\x61x\x5b\x7f\xff\xff\xff\xff\xff\xff\xff"), std::string("\xbb\xff\xff\xff\xff\xff\xff\xff\xff")}) {
-    ExpectUnreadable(Frame(content), HasSubstr("received a frame that is no CBOR map"));
+TEST(ReadFrame, FrameOfAnEarlierProtocolIsNamedAsThat) {
+  ExpectUnreadable("\x0c" + std::string("\0\0\0\xa1", 4) + "dtypeehello", HasSubstr("another version of verillm"));
+}
+
+TEST(ReadFrame, HeadThatIsNoJsonObjectIsAnError) {
+  for (const std::string& head : {std::string(), std::string("{\"x\":"), std::string("{} {}"), std::string("{\"x\":1e999}"),
+                                  std::string("{x:1}"), std::string("{}\0", 3), std::string("\xa1\x61x\x01")}) {
+    ExpectUnreadable(Alone(head), HasSubstr("received a frame that cannot be read: the head: "));
   }
+  for (const char* head : {"[]", "\"hello\"", "null", "1"}) {
+    ExpectUnreadable(Alone(head), HasSubstr("received a frame that cannot be read: the head is no JSON object"));
+  }
+  ExpectUnreadable(Alone("a frame of plain text and more"), EndsWith("(it begins \"a frame of plain text an\")"));
+  ExpectUnreadable(Alone(R"({"x":1,"x":2})"), HasSubstr("key \"x\" stands there twice"));
 }
 
-TEST(ReadFrame, ContentThatIsNoMapIsAnError) {
-  ExpectUnreadable(Frame(""), "received a frame that is no CBOR map (\"...\")");
-  ExpectUnreadable(Frame("\x80"), HasSubstr("received a frame that is no CBOR map"));  // []
-  ExpectUnreadable(Frame("\x65hello"), "received a frame that is no CBOR map (\"ehello...\")");
-  ExpectUnreadable(Frame("a frame of plain text"), "received a frame that is no CBOR map (\"a frame of plain...\")");
+// The stream need not end: a damaged head is seen before its payload is waited for.
+TEST(ReadFrame, DamagedHeadFailsBeforeThePayloadIsRead) {
+  Pipe pipe;
+  pipe.Write(Prefix(2, 1000) + "no");
+  ExpectError([&] { ReadFrame(pipe.reading()); }, ErrorKind::kWorker, HasSubstr("cannot be read"));
 }
 
-TEST(ReadFrame, NestingThatWouldOverflowTheStackIsAnError) {
-  const std::string content(60'000, '\x81');  // arrays of one array
-  ExpectUnreadable(Frame(content), HasSubstr("received a frame that is no CBOR map"));
+TEST(ReadFrame, NestingIsBounded) {
+  ExpectUnreadable(Alone("{\"x\":" + std::string(20'000, '[') + std::string(20'000, ']') + "}"),
+                   HasSubstr("nested more than 32"));
   Json nested = "x";
-  for (int i = 1; i < kMaxJsonDepth; ++i) nested = Json{{"x", nested}};
+  for (int i = 0; i < kMaxJsonDepth; ++i) nested = Json{{"x", nested}};
   Pipe pipe;
   WriteFrame(pipe.writing(), nested);
-  EXPECT_EQ(ReadFrame(pipe.reading()), nested);
+  EXPECT_EQ(ReadFrame(pipe.reading())->head, nested);
 }
 
+// A frame of kMaxHeadBytes could hold a million.
 TEST(ReadFrame, KeysThatWouldTakeTooLongAreAnError) {
-  const auto frame_of = [](std::size_t n_keys) {
-    std::string content = "\xbf";  // a map without a length
-    for (std::size_t i = 0; i < n_keys; ++i) {
-      const std::string key = std::to_string(i);
-      content += static_cast<char>(0x60 + key.size());
-      content += key + "\x01";
-    }
-    return Frame(content + "\xff");
+  const auto head_of = [](std::size_t n_keys) {
+    std::string head = "{\"0\":1";
+    for (std::size_t i = 1; i < n_keys; ++i) head += ",\"" + std::to_string(i) + "\":1";
+    return Alone(head + "}");
   };
   Pipe pipe;
-  pipe.Write(frame_of(kMaxJsonKeys));
-  EXPECT_EQ(ReadFrame(pipe.reading())->size(), kMaxJsonKeys);
-  ExpectUnreadable(frame_of(kMaxJsonKeys + 1), HasSubstr("received a frame that is no CBOR map"));
+  pipe.Write(head_of(kMaxJsonKeys));
+  EXPECT_EQ(ReadFrame(pipe.reading())->head.size(), kMaxJsonKeys);
+  ExpectUnreadable(head_of(kMaxJsonKeys + 1), HasSubstr("more than 4096 keys"));
 }
 
 TEST(ReadFrame, CallerMayGiveUpInsideAFrame) {
+  for (const std::string& begun : {std::string("\x10\0", 2), Prefix(2, 4), Prefix(2, 4) + "{}ab"}) {
+    Pipe pipe;
+    pipe.Write(begun);
+    const auto wait = [&] {
+      if (!WaitReadable(pipe.reading(), std::chrono::milliseconds(0))) throw Error(ErrorKind::kCancelled, "enough");
+    };
+    ExpectError([&] { ReadFrame(pipe.reading(), wait); }, ErrorKind::kCancelled, "enough");
+  }
+}
+
+TEST(WriteFrame, CallerMayGiveUpInsideAFrame) {
   Pipe pipe;
-  pipe.Write(std::string("\x10\0", 2));
-  int n_calls = 0;
   const auto wait = [&] {
-    if (++n_calls == 2) throw Error(ErrorKind::kCancelled, "enough");
+    if (!WaitWritable(pipe.writing(), std::chrono::milliseconds(0))) throw Error(ErrorKind::kCancelled, "enough");
   };
-  ExpectError([&] { ReadFrame(pipe.reading(), wait); }, ErrorKind::kCancelled, "enough");
+  const std::vector<std::byte> payload(10'000'000);
+  ExpectError([&] { WriteFrame(pipe.writing(), Json::object(), payload, wait); }, ErrorKind::kCancelled, "enough");
 }
 
 TEST(WriteFrame, ReaderThatIsGoneIsAnError) {
@@ -214,6 +243,20 @@ TEST(WriteFrame, ReaderThatIsGoneIsAnError) {
   pipe.CloseReading();
   ExpectError([&] { WriteFrame(pipe.writing(), Json::object()); }, ErrorKind::kWorker, "cannot send: Broken pipe");
   std::signal(SIGPIPE, before);
+}
+
+TEST(WriteFrame, WhatIsTooLongIsNotBegun) {
+  Pipe pipe;
+  ExpectError(
+      [&] {
+        WriteFrame(pipe.writing(), {{"x", std::string(kMaxHeadBytes, 'x')}});
+      },
+      ErrorKind::kInput, HasSubstr("a message of 16777224 + 0 bytes is too long to send"));
+  // Too long by its length; none of it is there to be read.
+  const std::span<const std::byte> payload(static_cast<const std::byte*>(nullptr), std::size_t{kMaxPayloadBytes} + 1);
+  ExpectError([&] { WriteFrame(pipe.writing(), Json::object(), payload); }, ErrorKind::kInput,
+              HasSubstr("a message of 2 + 268435457 bytes is too long to send"));
+  EXPECT_FALSE(WaitReadable(pipe.reading(), std::chrono::milliseconds(0)));
 }
 
 TEST(WaitReadable, TellsBytesAndTheEndFromSilence) {
@@ -228,15 +271,13 @@ TEST(WaitReadable, TellsBytesAndTheEndFromSilence) {
   EXPECT_TRUE(WaitReadable(pipe.reading(), std::chrono::milliseconds(0)));
 }
 
-TEST(BytesFromJson, GivesTheBytesOfAByteStringOnly) {
-  const std::vector<std::byte> bytes = {std::byte{0}, std::byte{0xff}};
-  const Json json = BytesToJson(bytes);
-  const auto back = BytesFromJson(json);
-  EXPECT_TRUE(std::equal(back.begin(), back.end(), bytes.begin(), bytes.end()));
-  EXPECT_TRUE(BytesFromJson(BytesToJson({})).empty());
-  for (const Json& other : {Json("text"), Json(1), Json::array(), Json(nullptr)}) {
-    ExpectError([&] { BytesFromJson(other); }, ErrorKind::kWorker, "received something else where a byte string belongs");
-  }
+TEST(WaitWritable, TellsAFullPipeFromOneThatTakesMore) {
+  Pipe pipe;
+  EXPECT_TRUE(WaitWritable(pipe.writing(), std::chrono::milliseconds(0)));
+  while (WaitWritable(pipe.writing(), std::chrono::milliseconds(0))) pipe.Write(std::string(PIPE_BUF, 'x'));
+  EXPECT_FALSE(WaitWritable(pipe.writing(), std::chrono::milliseconds(0)));
+  pipe.CloseReading();
+  EXPECT_TRUE(WaitWritable(pipe.writing(), std::chrono::milliseconds(0)));  // to find out that nobody reads
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "worker/server.h"
 
 #include <fmt/format.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -24,6 +27,7 @@
 #include "engine/session.h"
 #include "worker/frame.h"
 #include "worker/protocol.h"
+#include "worker/turn.h"
 
 namespace verillm {
 namespace {
@@ -37,6 +41,15 @@ constexpr std::chrono::milliseconds kBatchTime(250);
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// The cores that this process may use; somebody may have given it some of the host's only.
+int UsableCores() {
+#ifdef __linux__
+  cpu_set_t cores;
+  if (::sched_getaffinity(0, sizeof(cores), &cores) == 0) return CPU_COUNT(&cores);
+#endif
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
 // Reads frames on a thread of its own, so that a cancel is seen while a request is computed.
 class Inbox {
  public:
@@ -46,14 +59,14 @@ class Inbox {
   Inbox& operator=(const Inbox&) = delete;
 
   // The next request; nullopt at the end of the input. Error(kWorker) where the stream is damaged.
-  std::optional<Json> Next() {
+  std::optional<Frame> Next() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return !requests_.empty() || ended_; });
     if (requests_.empty()) {
       if (failure_) std::rethrow_exception(failure_);
       return std::nullopt;
     }
-    Json request = std::move(requests_.front());
+    Frame request = std::move(requests_.front());
     requests_.pop_front();
     return request;
   }
@@ -64,10 +77,10 @@ class Inbox {
   void Read(int descriptor) {
     std::exception_ptr failure;
     try {
-      while (std::optional<Json> frame = ReadFrame(descriptor)) {
+      while (std::optional<Frame> frame = ReadFrame(descriptor)) {
         const std::lock_guard lock(mutex_);
-        const auto type = frame->find("type");
-        if (type != frame->end() && *type == "cancel") {
+        const auto type = frame->head.find("type");
+        if (type != frame->head.end() && *type == "cancel") {
           cancel_ = true;
         } else {
           // A cancel that came before belongs to an earlier request.
@@ -88,17 +101,70 @@ class Inbox {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Json> requests_;
+  std::deque<Frame> requests_;
   bool ended_ = false;
   std::exception_ptr failure_;
   std::atomic<bool> cancel_ = false;
   std::thread reader_;
 };
 
+// Sends frames, whole, whichever thread they come from.
+class Outbox {
+ public:
+  explicit Outbox(int descriptor) : descriptor_(descriptor) {}
+
+  void Send(const Json& head, std::span<const std::byte> payload = {}) {
+    const std::lock_guard lock(mutex_);
+    WriteFrame(descriptor_, head, payload);
+  }
+
+  // A total of 0 says that there is nothing to count.
+  void SendProgress(std::string_view phase, double done, double total) {
+    Send({{"type", "progress"}, {"phase", phase}, {"done", done}, {"total", total}});
+  }
+
+ private:
+  int descriptor_;
+  std::mutex mutex_;
+};
+
+// Says "alive" at intervals as long as it lives, so that the client can tell a long computation from a worker that hangs.
+class Heartbeat {
+ public:
+  explicit Heartbeat(Outbox& outbox) : thread_([this, &outbox] { Beat(outbox); }) {}
+  ~Heartbeat() {
+    {
+      const std::lock_guard lock(mutex_);
+      stops_ = true;
+    }
+    stopping_.notify_one();
+    thread_.join();
+  }
+  Heartbeat(const Heartbeat&) = delete;
+  Heartbeat& operator=(const Heartbeat&) = delete;
+
+ private:
+  void Beat(Outbox& outbox) {
+    std::unique_lock lock(mutex_);
+    while (!stopping_.wait_for(lock, kHeartbeat, [this] { return stops_; })) {
+      try {
+        outbox.Send({{"type", "alive"}});
+      } catch (const Error&) {
+        return;  // nobody reads any more; who sends the reply will find out
+      }
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable stopping_;
+  bool stops_ = false;
+  std::thread thread_;
+};
+
 // Encodes rows as they are computed and sends them, and the tokens that belong to them, in batches.
 class RowSender {
  public:
-  RowSender(int output, StateType type) : output_(output), type_(type) {}
+  RowSender(Outbox& outbox, StateType type) : outbox_(outbox), type_(type) {}
 
   void AddRows(const StateRows& rows) {
     const std::size_t width = rows.states.size() / static_cast<std::size_t>(rows.n_rows);
@@ -130,27 +196,23 @@ class RowSender {
   void Send() {
     last_sent_ = Clock::now();
     n_bytes_ = 0;
-    if (!rows_.empty()) {
-      Json states = Json::object();
-      for (const auto& [point, bytes] : rows_) states[point.Name()] = BytesToJson(bytes);
-      rows_.clear();
-      WriteFrame(output_, {{"type", "rows"}, {"states", std::move(states)}});
+    for (auto& [point, rows] : rows_) {
+      if (!rows.empty()) outbox_.Send({{"type", "rows"}, {"point", point.Name()}}, rows);
+      rows.clear();
     }
     if (!tokens_.empty()) {
-      WriteFrame(
-          output_,
-          {{"type", "tokens"}, {"tokens", std::exchange(tokens_, {})}, {"text", BytesToJson(std::as_bytes(std::span(text_)))}});
+      outbox_.Send({{"type", "tokens"}, {"tokens", std::exchange(tokens_, {})}}, std::as_bytes(std::span(text_)));
       text_.clear();
     }
-    if (!margins_.empty()) WriteFrame(output_, {{"type", "margins"}, {"margins", std::exchange(margins_, {})}});
+    if (!margins_.empty()) outbox_.Send({{"type", "margins"}, {"margins", std::exchange(margins_, {})}});
   }
 
   std::uint64_t n_overflow() const { return n_overflow_; }
 
  private:
-  int output_;
+  Outbox& outbox_;
   StateType type_;
-  std::map<CapturePoint, std::vector<std::byte>> rows_;
+  std::map<CapturePoint, std::vector<std::byte>> rows_;  // not sent yet
   std::size_t n_bytes_ = 0;
   std::vector<Token> tokens_;
   std::string text_;
@@ -161,57 +223,67 @@ class RowSender {
 
 class Server {
  public:
-  Server(const WorkerOptions& options, int input, int output) : options_(options), output_(output), inbox_(input) {}
+  Server(const WorkerOptions& options, int input, int output)
+      : options_(options), turn_file_(options.turn_file), outbox_(output), inbox_(input) {}
 
   void Run() {
-    while (std::optional<Json> request = inbox_.Next()) {
-      Json reply;
-      try {
-        reply = Answer(*request);
-      } catch (const Error& error) {
-        reply = ErrorReply(error.kind(), error.what());
-      } catch (const std::exception& error) {
-        // Out of memory, for one: the request failed, the worker goes on.
-        reply = ErrorReply(ErrorKind::kWorker, error.what());
-      }
-      WriteFrame(output_, reply);
+    while (const std::optional<Frame> request = inbox_.Next()) {
+      const Frame reply = ReplyTo(*request);
+      outbox_.Send(reply.head, reply.payload);
     }
   }
 
  private:
-  static Json ErrorReply(ErrorKind kind, std::string_view message) {
-    return {{"type", "error"}, {"kind", ErrorKindName(kind)}, {"message", ToValidUtf8(message)}};
+  Frame ReplyTo(const Frame& request) {
+    const Heartbeat heartbeat(outbox_);
+    try {
+      return Answer(request);
+    } catch (const Error& error) {
+      return ErrorReply(error.kind(), error.what());
+    } catch (const std::exception& error) {
+      // Out of memory, for one: the request failed, the worker goes on.
+      return ErrorReply(ErrorKind::kWorker, error.what());
+    }
   }
 
-  Json Answer(const Json& request) {
-    const std::string type = JsonFields(request, "request").Get<std::string>("type");
-    if (type == "hello") return Hello();
-    if (type == "load") return Load(ModelReferenceFromJson(request));
-    if (type == "generate") return ToJson(Generate(GenerateRequestFromJson(request)));
-    if (type == "prefill") return ToJson(Prefill(PrefillRequestFromJson(request)));
+  static Frame ErrorReply(ErrorKind kind, std::string_view message) {
+    return {.head = {{"type", "error"}, {"kind", ErrorKindName(kind)}, {"message", message}}};
+  }
+
+  Frame Answer(const Frame& request) {
+    const std::string type = JsonFields(request.head, "request").Get<std::string>("type");
+    if (type == "hello") return Hello(request);
+    if (type == "load") return ToFrame(Load(ModelReferenceFromFrame(request)));
+    if (type == "generate") return ToFrame(Generate(GenerateRequestFromFrame(request)));
+    if (type == "prefill") return ToFrame(Prefill(PrefillRequestFromFrame(request)));
     if (type == "detokenize") return Detokenize(request);
     throw Error(ErrorKind::kInput, fmt::format("unknown request \"{}\"", type));
   }
 
-  Json Hello() {
-    if (!device_) device_ = Device::Open(options_.device);
-    return {{"type", "done"}, {"protocol", kProtocolVersion}, {"device", ToJson(device_->identity())}};
+  // Unknown fields are passed over: a client of another version has to learn that this is one.
+  Frame Hello(const Frame& request) {
+    RefusePayload(request, "hello");
+    OpenDevice();
+    return {.head = {{"type", "done"}, {"protocol", kProtocolVersion}, {"device", ToJson(device_->identity())}}};
   }
 
-  Json Load(const ModelReference& reference) {
-    if (!device_) device_ = Device::Open(options_.device);
+  LoadResult Load(const ModelReference& reference) {
+    OpenDevice();
+    LoadResult result;
     if (!model_ || model_->identity().digest != reference.digest) {
+      const std::unique_ptr<Turn> turn = TakeTurn(result.waited_seconds);
       session_.reset();
       model_.reset();
       const auto path = FindModel(options_.model_folders, reference, [&](std::uint64_t done, std::uint64_t total) {
-        SendProgress("hashing", static_cast<double>(done), static_cast<double>(total));
+        outbox_.SendProgress("hashing", static_cast<double>(done), static_cast<double>(total));
       });
       model_ = std::make_unique<Model>(path, reference.digest, *device_, [&](double share) {
-        SendProgress("loading", share, 1);
+        outbox_.SendProgress("loading", share, 1);
         return !inbox_.cancel();
       });
     }
-    return {{"type", "done"}, {"model", ToJson(model_->identity())}};
+    result.model = model_->identity();
+    return result;
   }
 
   GenerateResult Generate(const GenerateRequest& request) {
@@ -224,12 +296,13 @@ class Server {
     const int n_prompt = static_cast<int>(prompt.size());
     GenerateResult result;
     result.schedule = Complete(request.schedule, n_prompt + request.output_tokens);
-    RowSender sender(output_, request.plan.type);
+    const std::unique_ptr<Turn> turn = TakeTurn(result.waited_seconds);
+    RowSender sender(outbox_, request.plan.type);
     Session& session = SessionFor(
         result.schedule,
         {.plan = request.plan, .first_position = n_prompt, .sink = [&](const StateRows& rows) { sender.AddRows(rows); }});
     // Sent once nothing stands in the way of the request: it is what the client takes for its acceptance.
-    WriteFrame(output_, {{"type", "prompt"}, {"tokens", prompt}});
+    outbox_.Send({{"type", "prompt"}, {"tokens", prompt}});
     auto start = Clock::now();
     session.Prefill(prompt, true);
     result.prefill_seconds = SecondsSince(start);
@@ -262,7 +335,8 @@ class Server {
     }
     PrefillResult result;
     result.schedule = Complete(request.schedule, n_tokens);
-    RowSender sender(output_, request.plan.type);
+    const std::unique_ptr<Turn> turn = TakeTurn(result.waited_seconds);
+    RowSender sender(outbox_, request.plan.type);
     Recording recording{.plan = request.plan, .first_position = request.first_position, .sink = [&](const StateRows& rows) {
                           sender.AddRows(rows);
                         }};
@@ -281,7 +355,7 @@ class Server {
     const auto start = Clock::now();
     const auto report = [&](int done) {
       sender.Send();
-      SendProgress("prefill", done, n_tokens);
+      outbox_.SendProgress("prefill", done, n_tokens);
     };
     const std::span<const Token> tokens(request.tokens);
     if (request.in_steps) {
@@ -299,13 +373,35 @@ class Server {
     return result;
   }
 
-  Json Detokenize(const Json& request) {
-    JsonFields fields(request, "detokenize request");
-    fields.At("type");
+  Frame Detokenize(const Frame& request) {
+    JsonFields fields = FieldsWithoutPayload(request, "detokenize request");
     const auto tokens = fields.Get<std::vector<Token>>("tokens");
     fields.Finish();
-    const std::string text = LoadedModel().Detokenize(tokens);
-    return {{"type", "done"}, {"text", BytesToJson(std::as_bytes(std::span(text)))}};
+    return WithText({{"type", "done"}}, LoadedModel().Detokenize(tokens));
+  }
+
+  void OpenDevice() {
+    if (!device_) device_ = Device::Open(options_.device);
+  }
+
+  // Waits until this worker may compute, as long as the result lives; null where it need not ask.
+  std::unique_ptr<Turn> TakeTurn(double& waited_seconds) {
+    if (turn_file_.empty() || !device_->shares_cores()) return nullptr;
+    bool reported = false;
+    try {
+      auto turn = std::make_unique<Turn>(turn_file_, [&] {
+        if (inbox_.cancel()) throw Error(ErrorKind::kCancelled, "cancelled");
+        if (!std::exchange(reported, true)) outbox_.SendProgress(kWaitingPhase, 0, 0);
+      });
+      waited_seconds = turn->waited_seconds();
+      return turn;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kIo) throw;
+      // Without a place for the file, as in a container that nothing can be written in.
+      Log(LogLevel::kWarning, fmt::format("{}; this worker will not wait for others of its host", error.what()));
+      turn_file_.clear();
+      return nullptr;
+    }
   }
 
   const Model& LoadedModel() const {
@@ -327,16 +423,13 @@ class Server {
   static Schedule Complete(Schedule schedule, int n_tokens) {
     schedule.context = std::max(schedule.context, n_tokens);
     if (schedule.chunk == 0) schedule.chunk = kDefaultChunk;
-    if (schedule.threads == 0) schedule.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    if (schedule.threads == 0) schedule.threads = UsableCores();
     return schedule;
   }
 
-  void SendProgress(std::string_view phase, double done, double total) {
-    WriteFrame(output_, {{"type", "progress"}, {"phase", phase}, {"done", done}, {"total", total}});
-  }
-
   const WorkerOptions& options_;
-  int output_;
+  std::filesystem::path turn_file_;  // empty: turns are not taken
+  Outbox outbox_;
   Inbox inbox_;
   std::optional<Device> device_;
   std::unique_ptr<Model> model_;

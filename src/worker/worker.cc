@@ -8,6 +8,7 @@
 #endif
 
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -34,50 +35,50 @@ std::string OwnProgram() {
   return "verillm";
 }
 
-// An event of a running request, as far as it is filled.
+// An event of a running request, as far as it is filled. An "alive" leaves all empty.
 struct Parsed {
-  std::vector<std::pair<CapturePoint, std::span<const std::byte>>> rows;
+  std::optional<CapturePoint> point;
+  std::span<const std::byte> rows;
   std::vector<Token> prompt;
   std::vector<Token> tokens;
-  std::vector<double> margins;
   std::string_view text;
+  std::vector<double> margins;
   std::string phase;
   double done = 0;
   double total = 0;
 };
 
-// The spans of the result point into `message`. Error(kInput) or Error(kWorker) for anything that is no event.
-Parsed ParseEvent(const Json& message) {
-  JsonFields fields(message, "event");
+// The spans of the result point into `message`. Error(kInput) for anything that is no event.
+Parsed ParseEvent(const Frame& message) {
+  JsonFields fields(message.head, "event");
   Parsed event;
   const auto type = fields.Get<std::string>("type");
   if (type == "rows") {
-    const Json& states = fields.At("states");
-    if (!states.is_object()) throw Error(ErrorKind::kInput, "event: states are no map");
-    for (const auto& [point, rows] : states.items()) event.rows.emplace_back(CapturePoint::FromName(point), BytesFromJson(rows));
+    event.point = CapturePoint::FromName(fields.Get<std::string>("point"));
+    event.rows = message.payload;
   } else if (type == "tokens") {
-    const auto text = BytesFromJson(fields.At("text"));
-    event.text = {reinterpret_cast<const char*>(text.data()), text.size()};
     event.tokens = fields.Get<std::vector<Token>>("tokens");
-  } else if (type == "margins") {
-    event.margins = fields.Get<std::vector<double>>("margins");
-  } else if (type == "prompt") {
-    event.prompt = fields.Get<std::vector<Token>>("tokens");
-  } else if (type == "progress") {
-    event.phase = fields.Get<std::string>("phase");
-    event.done = fields.Get<double>("done");
-    event.total = fields.Get<double>("total");
+    event.text = TextOf(message);
   } else {
-    throw Error(ErrorKind::kInput, fmt::format("sent an unknown message \"{}\"", type));
+    RefusePayload(message, "event");
+    if (type == "prompt") {
+      event.prompt = fields.Get<std::vector<Token>>("tokens");
+    } else if (type == "margins") {
+      event.margins = fields.Get<std::vector<double>>("margins");
+    } else if (type == "progress") {
+      event.phase = fields.Get<std::string>("phase");
+      event.done = fields.Get<double>("done");
+      event.total = fields.Get<double>("total");
+    } else if (type != "alive") {
+      throw Error(ErrorKind::kInput, fmt::format("sent an unknown message \"{}\"", type));
+    }
   }
   fields.Finish();
   return event;
 }
 
 void HandOn(const Parsed& event, const WorkerEvents& events) {
-  if (events.rows) {
-    for (const auto& [point, rows] : event.rows) events.rows(point, rows);
-  }
+  if (events.rows && event.point) events.rows(*event.point, event.rows);
   if (events.prompt && !event.prompt.empty()) events.prompt(event.prompt);
   if (events.tokens && !event.tokens.empty()) events.tokens(event.tokens, event.text);
   if (events.margins && !event.margins.empty()) events.margins(event.margins);
@@ -99,6 +100,12 @@ WorkerCommand LocalWorker(const std::string& device, const std::vector<std::file
   return command;
 }
 
+void CheckWorkerTimeout(int seconds) {
+  if (seconds >= kMinWorkerTimeout && seconds <= kMaxWorkerTimeout) return;
+  throw Error(ErrorKind::kUsage, fmt::format("a worker timeout of {} seconds makes no sense: choose {} to {}", seconds,
+                                             kMinWorkerTimeout, kMaxWorkerTimeout));
+}
+
 template <typename Read>
 auto Worker::Checked(Read read) {
   try {
@@ -108,54 +115,63 @@ auto Worker::Checked(Read read) {
   }
 }
 
-Worker::Worker(WorkerCommand command, const std::atomic<bool>& cancel, std::chrono::seconds patience)
-    : command_(std::move(command)), cancel_(cancel), process_(FullCommand(command_)) {
-  const Json reply = Ask({{"type", "hello"}}, {}, patience);
+Worker::Worker(WorkerCommand command, const std::atomic<bool>& cancel, std::chrono::milliseconds timeout)
+    : command_(std::move(command)), cancel_(cancel), timeout_(timeout), process_(FullCommand(command_)) {
+  const Frame reply = Ask({.head = {{"type", "hello"}}}, {});
   // The version comes first: a reply of another version may look different.
-  const auto found = reply.find("protocol");
-  const int version = found != reply.end() && found->is_number_integer() ? found->get<int>() : 0;
+  const auto found = reply.head.find("protocol");
+  const int version = found != reply.head.end() && found->is_number_integer() ? found->get<int>() : 0;
   if (version != kProtocolVersion) {
     Fail(fmt::format("speaks protocol version {}, this verillm speaks {}: install the same version on both sides", version,
                      kProtocolVersion));
   }
-  device_ = Checked([&] { return DeviceIdentityFromJson(JsonFields(reply, "hello reply").At("device")); });
-}
-
-ModelIdentity Worker::Load(const ModelReference& reference, const WorkerEvents& events) {
-  const Json reply = Ask(ToJson(reference), events);
-  return Checked([&] { return ModelIdentityFromJson(JsonFields(reply, "load reply").At("model")); });
-}
-
-GenerateResult Worker::Generate(const GenerateRequest& request, const WorkerEvents& events) {
-  const Json reply = Ask(ToJson(request), events);
-  return Checked([&] { return GenerateResultFromJson(reply); });
-}
-
-PrefillResult Worker::Prefill(const PrefillRequest& request, const WorkerEvents& events) {
-  const Json reply = Ask(ToJson(request), events);
-  return Checked([&] { return PrefillResultFromJson(reply); });
-}
-
-std::string Worker::Detokenize(std::span<const Token> tokens) {
-  const Json reply = Ask({{"type", "detokenize"}, {"tokens", std::vector<Token>(tokens.begin(), tokens.end())}}, {});
-  return Checked([&] {
-    const auto text = BytesFromJson(JsonFields(reply, "detokenize reply").At("text"));
-    return std::string(reinterpret_cast<const char*>(text.data()), text.size());
+  device_ = Checked([&] {
+    JsonFields fields = FieldsWithoutPayload(reply, "hello reply");
+    fields.At("protocol");
+    DeviceIdentity device = DeviceIdentityFromJson(fields.At("device"));
+    fields.Finish();
+    return device;
   });
 }
 
-Json Worker::Ask(const Json& request, const WorkerEvents& events, std::optional<std::chrono::seconds> patience) {
-  try {
-    WriteFrame(process_.input(), request);
-  } catch (const Error&) {
-    Fail("died");
-  }
-  std::optional<Clock::time_point> deadline;
-  if (patience) deadline = Clock::now() + *patience;
+ModelIdentity Worker::Load(const ModelReference& reference, const WorkerEvents& events) {
+  const Frame reply = Ask(ToFrame(reference), events);
+  LoadResult result = Checked([&] { return LoadResultFromFrame(reply); });
+  waited_seconds_ += result.waited_seconds;
+  return std::move(result.model);
+}
+
+GenerateResult Worker::Generate(const GenerateRequest& request, const WorkerEvents& events) {
+  const Frame reply = Ask(ToFrame(request), events);
+  const GenerateResult result = Checked([&] { return GenerateResultFromFrame(reply); });
+  waited_seconds_ += result.waited_seconds;
+  return result;
+}
+
+PrefillResult Worker::Prefill(const PrefillRequest& request, const WorkerEvents& events) {
+  const Frame reply = Ask(ToFrame(request), events);
+  const PrefillResult result = Checked([&] { return PrefillResultFromFrame(reply); });
+  waited_seconds_ += result.waited_seconds;
+  return result;
+}
+
+std::string Worker::Detokenize(std::span<const Token> tokens) {
+  const Frame request{.head = {{"type", "detokenize"}, {"tokens", std::vector<Token>(tokens.begin(), tokens.end())}}};
+  const Frame reply = Ask(request, {});
+  return Checked([&] {
+    JsonFields fields(reply.head, "detokenize reply");
+    fields.At("type");
+    fields.Finish();
+    return std::string(TextOf(reply));
+  });
+}
+
+Frame Worker::Ask(const Frame& request, const WorkerEvents& events) {
+  Send(request);
   for (;;) {
-    const Json message = Receive(deadline);
-    const auto type = message.find("type");
-    if (type == message.end() || !type->is_string()) Fail("sent a message without a type");
+    Frame message = Receive();
+    const auto type = message.head.find("type");
+    if (type == message.head.end() || !type->is_string()) Fail("sent a message without a type");
     if (*type == "done") return message;
     if (*type == "error") ThrowReported(message);
     Parsed event;
@@ -174,44 +190,52 @@ Json Worker::Ask(const Json& request, const WorkerEvents& events, std::optional<
   }
 }
 
-void Worker::ThrowReported(const Json& message) {
-  std::string text;
-  ErrorKind kind = ErrorKind::kWorker;
+// Silence is counted in polls that heard nothing, not by the clock: the time in which this process was stopped, or the host
+// asleep, is no silence of the worker's.
+
+// A worker reads at all times, so that one that does not take its request has come to a halt.
+void Worker::Send(const Frame& request) {
+  std::chrono::milliseconds silence(0);
+  bool gave_up = false;
+  const auto wait = [&] {
+    while (!WaitWritable(process_.input(), kPollTime)) {
+      silence += kPollTime;
+      gave_up = true;
+      if (cancel_) ThrowCancelled();
+      if (silence >= timeout_) FailSilent();
+      gave_up = false;
+    }
+    silence = {};
+  };
   try {
-    JsonFields fields(message, "error reply");
-    fields.At("type");
-    text = fields.Get<std::string>("message");
-    kind = ErrorKindFromName(fields.Get<std::string>("kind"));
+    WriteFrame(process_.input(), request.head, request.payload, wait);
   } catch (const Error& error) {
-    Fail(error.what());
+    if (gave_up || error.kind() != ErrorKind::kWorker) throw;
+    Fail("died");
   }
-  throw Error(kind, std::move(text)).Within(fmt::format("worker {}", command_.name));
 }
 
-Json Worker::Receive(std::optional<Clock::time_point> deadline) {
+Frame Worker::Receive() {
+  std::chrono::milliseconds silence(0);
   std::optional<Clock::time_point> asked_to_cancel;
   bool gave_up = false;
   const auto wait = [&] {
-    do {
+    for (;;) {
       if (cancel_ && !asked_to_cancel) {
         asked_to_cancel = Clock::now();
-        try {
-          WriteFrame(process_.input(), {{"type", "cancel"}});
-        } catch (const Error&) {
-          // It is gone already; reading says so.
-        }
+        AskToCancel();
       }
       gave_up = true;
-      if (asked_to_cancel && Clock::now() - *asked_to_cancel > kCancelPatience) {
-        process_.Kill();
-        throw Error(ErrorKind::kCancelled, "cancelled");
-      }
-      if (deadline && Clock::now() > *deadline) Fail("does not answer");
+      if (asked_to_cancel && Clock::now() - *asked_to_cancel > kCancelPatience) ThrowCancelled();
+      if (silence >= timeout_) FailSilent();
       gave_up = false;
-    } while (!WaitReadable(process_.output(), kPollTime));
+      if (WaitReadable(process_.output(), kPollTime)) break;
+      silence += kPollTime;
+    }
+    silence = {};
   };
   for (;;) {
-    std::optional<Json> message;
+    std::optional<Frame> message;
     try {
       message = ReadFrame(process_.output(), wait);
     } catch (const Error& error) {
@@ -221,10 +245,46 @@ Json Worker::Receive(std::optional<Clock::time_point> deadline) {
     if (!cancel_ && !message) Fail("died");
     if (!cancel_) return *std::move(message);
     // Between the request to stop and its effect, what still comes is of no use; a reply ends the wait.
-    const auto type = message ? message->find("type") : Json::iterator();
-    if (!message || (type != message->end() && (*type == "error" || *type == "done")))
-      throw Error(ErrorKind::kCancelled, "cancelled");
+    const Json type = message ? message->head.value("type", Json()) : Json("done");
+    if (type == "error" || type == "done") throw Error(ErrorKind::kCancelled, "cancelled");
   }
+}
+
+void Worker::AskToCancel() {
+  // A pipe that is full is not read any more.
+  if (!WaitWritable(process_.input(), std::chrono::milliseconds(0))) return;
+  try {
+    WriteFrame(process_.input(), {{"type", "cancel"}});
+  } catch (const Error&) {
+    // It is gone already; reading says so.
+  }
+}
+
+void Worker::ThrowReported(const Frame& message) {
+  std::string text;
+  ErrorKind kind = ErrorKind::kWorker;
+  try {
+    JsonFields fields = FieldsWithoutPayload(message, "error reply");
+    text = fields.Get<std::string>("message");
+    kind = ErrorKindFromName(fields.Get<std::string>("kind"));
+    fields.Finish();
+  } catch (const Error& error) {
+    Fail(error.what());
+  }
+  throw Error(kind, std::move(text)).Within(fmt::format("worker {}", command_.name));
+}
+
+// In the middle of a frame, or of a pass that takes too long to be waited for.
+void Worker::ThrowCancelled() {
+  process_.Kill();
+  throw Error(ErrorKind::kCancelled, "cancelled");
+}
+
+void Worker::FailSilent() {
+  Fail(
+      fmt::format("does not answer: nothing was heard of it for {:g} seconds; see whether its host runs and can be reached, or "
+                  "wait longer with --worker-timeout",
+                  std::chrono::duration<double>(timeout_).count()));
 }
 
 void Worker::Fail(const std::string& what) {

@@ -1,6 +1,6 @@
 // The client's side: a device behind a process, used through its standard input and output. Any command whose standard streams
-// end in `verillm worker` will do: a local process, ssh, an emulator. A worker that dies or speaks nonsense is an Error(kWorker)
-// with its last words, never a hang.
+// end in `verillm worker` will do: a local process, ssh, an emulator. A worker that dies, speaks nonsense or falls silent is an
+// Error(kWorker) with its last words, never a hang.
 #ifndef VERILLM_WORKER_WORKER_H_
 #define VERILLM_WORKER_WORKER_H_
 
@@ -8,7 +8,6 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,15 +34,26 @@ struct WorkerEvents {
   std::function<void(CapturePoint, std::span<const std::byte> rows)> rows;    // rows of a capture point, in order of position
   std::function<void(std::span<const Token>, std::string_view text)> tokens;  // generated since the last call
   std::function<void(std::span<const double>)> margins = {};                  // of the tokens checked, since the last call
-  std::function<void(std::string_view phase, double done, double total)> progress;
+  std::function<void(std::string_view phase, double done, double total)> progress;  // a total of 0: nothing is counted
 };
+
+// Seconds without a word after which a worker is given up, unless users say otherwise.
+constexpr int kWorkerTimeout = 60;
+
+// What users may say: a worker that is well is heard every second (kHeartbeat), if its host and the network are not too busy.
+constexpr int kMinWorkerTimeout = 5;
+constexpr int kMaxWorkerTimeout = 86'400;
+
+// Error(kUsage) for anything else.
+void CheckWorkerTimeout(int seconds);
 
 class Worker {
  public:
   // Starts the command and says hello. `cancel` may be set at any time (by a signal handler, say): the request under way is then
-  // cancelled and throws Error(kCancelled). Error(kWorker) where the command cannot be started, does not answer within `patience`
-  // or speaks another protocol version; an error that the worker reports keeps its kind.
-  Worker(WorkerCommand command, const std::atomic<bool>& cancel, std::chrono::seconds patience = std::chrono::seconds(60));
+  // cancelled and throws Error(kCancelled). Error(kWorker) where the command cannot be started, is silent for longer than
+  // `timeout` (here and in every request) or speaks another protocol version; an error that the worker reports keeps its kind.
+  Worker(WorkerCommand command, const std::atomic<bool>& cancel,
+         std::chrono::milliseconds timeout = std::chrono::seconds(kWorkerTimeout));
 
   const std::string& name() const { return command_.name; }
   const DeviceIdentity& device() const { return device_; }
@@ -53,21 +63,30 @@ class Worker {
   PrefillResult Prefill(const PrefillRequest& request, const WorkerEvents& events);
   std::string Detokenize(std::span<const Token> tokens);
 
+  // How long all its requests waited together until other workers of its host had computed.
+  double waited_seconds() const { return waited_seconds_; }
+
  private:
   // Sends a request and handles events until its reply, which it gives.
-  Json Ask(const Json& request, const WorkerEvents& events, std::optional<std::chrono::seconds> patience = {});
+  Frame Ask(const Frame& request, const WorkerEvents& events);
+  void Send(const Frame& request);
   // The next frame; asks the worker to stop where `cancel_` is set.
-  Json Receive(std::optional<std::chrono::steady_clock::time_point> deadline);
+  Frame Receive();
+  void AskToCancel();
   // What `read` makes of a reply; a reply that is not as it should be is the worker's failure.
   template <typename Read>
   auto Checked(Read read);
-  [[noreturn]] void ThrowReported(const Json& message);
+  [[noreturn]] void ThrowReported(const Frame& message);
+  [[noreturn]] void ThrowCancelled();
+  [[noreturn]] void FailSilent();
   [[noreturn]] void Fail(const std::string& what);
 
   WorkerCommand command_;
   const std::atomic<bool>& cancel_;
+  std::chrono::milliseconds timeout_;
   ChildProcess process_;
   DeviceIdentity device_;
+  double waited_seconds_ = 0;
 };
 
 }  // namespace verillm

@@ -5,9 +5,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <filesystem>
-#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "base/test_support.h"
-#include "worker/frame.h"
 
 namespace verillm {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::AllOf;
 using testing::ElementsAre;
@@ -40,14 +40,19 @@ const ModelIdentity kModel = {.name = "m",
                               .n_vocab = 10,
                               .vocabulary_digest = "v"};
 
-// Reads the hello, which has 16 bytes, and the beginning of a request, so that a script does not end before it is talked to.
-const std::string kAwaitRequest = "dd bs=1 count=20 of=/dev/null 2> /dev/null; ";
+// Reads the hello, which has 24 bytes, and the beginning of a request, so that a script does not end before it is talked to.
+const std::string kAwaitRequest = "dd bs=1 count=30 of=/dev/null 2> /dev/null; ";
+
+constexpr milliseconds kShortTimeout(300);
 
 constexpr Schedule kSchedule = {.context = 5, .chunk = 4, .threads = 1};
 
-Json Hello(int version = kProtocolVersion) { return {{"type", "done"}, {"protocol", version}, {"device", ToJson(kDevice)}}; }
+// A message of that head.
+Frame Head(Json head) { return {.head = std::move(head)}; }
 
-Json Bytes(std::string_view text) { return BytesToJson(std::as_bytes(std::span(text))); }
+Frame Hello(int version = kProtocolVersion) {
+  return Head({{"type", "done"}, {"protocol", version}, {"device", ToJson(kDevice)}});
+}
 
 // Workers of these tests are shell scripts; a client that talks to one that has ended must get an error, not a signal.
 class WorkerTest : public testing::Test {
@@ -60,26 +65,42 @@ class WorkerTest : public testing::Test {
   }
 
   // Says these messages, then runs `then`. What it is told is in the file "requests" when it has read its input to the end.
-  WorkerCommand Saying(const std::vector<Json>& messages, const std::string& then = "cat > \"$0.requests\"") {
-    const std::filesystem::path path = folder_ / "replies";
-    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    for (const Json& message : messages) WriteFrame(descriptor, message);
-    ::close(descriptor);
+  WorkerCommand Saying(const std::vector<Frame>& messages, const std::string& then = "cat > \"$0.requests\"") {
+    const std::filesystem::path path = Written("replies", messages);
     return {.name = "fake", .command = {"sh", "-c", "cat \"$0\"; " + then, path.string()}, .device = "cpu"};
   }
 
-  std::vector<Json> Requests() {
-    std::vector<Json> requests;
+  // The messages as a file.
+  std::filesystem::path Written(const std::string& name, const std::vector<Frame>& messages) {
+    const int descriptor = ::open((folder_ / name).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    for (const Frame& message : messages) WriteFrame(descriptor, message.head, message.payload);
+    ::close(descriptor);
+    return folder_ / name;
+  }
+
+  std::vector<Frame> Requests() {
+    std::vector<Frame> requests;
     const int descriptor = ::open((folder_ / "replies.requests").c_str(), O_RDONLY | O_CLOEXEC);
-    while (std::optional<Json> request = ReadFrame(descriptor)) requests.push_back(*std::move(request));
+    while (std::optional<Frame> request = ReadFrame(descriptor)) requests.push_back(*std::move(request));
     ::close(descriptor);
     return requests;
   }
 
   // Starting this worker must fail with such an error.
   template <typename Matcher>
-  void ExpectNoWorker(const WorkerCommand& command, ErrorKind kind, const Matcher& message, seconds patience = seconds(60)) {
-    ExpectError([&] { Worker(command, cancel_, patience); }, kind, message);
+  void ExpectNoWorker(const WorkerCommand& command, ErrorKind kind, const Matcher& message, milliseconds timeout = seconds(60)) {
+    ExpectError([&] { Worker(command, cancel_, timeout); }, kind, message);
+  }
+
+  // Expects `call` to fail because nothing was heard for 300 ms, and to notice that in due time.
+  template <typename Call>
+  static void ExpectSilenceNoticed(Call call) {
+    const auto start = std::chrono::steady_clock::now();
+    ExpectError(call, ErrorKind::kWorker,
+                AllOf(StartsWith("worker fake does not answer: nothing was heard of it for 0.3 seconds; see whether"),
+                      HasSubstr("--worker-timeout")));
+    EXPECT_GE(std::chrono::steady_clock::now() - start, kShortTimeout);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(30));
   }
 
   const TestFolder folder_;
@@ -92,7 +113,7 @@ TEST_F(WorkerTest, SaysHelloAndKnowsItsDevice) {
     EXPECT_EQ(worker.name(), "fake");
     EXPECT_EQ(worker.device(), kDevice);
   }
-  EXPECT_THAT(Requests(), ElementsAre(Json{{"type", "hello"}}));
+  EXPECT_THAT(Requests(), ElementsAre(Head({{"type", "hello"}})));
 }
 
 TEST_F(WorkerTest, CommandEndsInTheDevice) {
@@ -112,124 +133,195 @@ TEST_F(WorkerTest, OneThatDiesLeavesItsLastWords) {
                  AllOf(HasSubstr("worker fake died: it was killed by signal 9 (Killed)"), Not(HasSubstr("last words"))));
 }
 
-TEST_F(WorkerTest, OneThatIsSilentDoesNotAnswer) {
-  const auto start = std::chrono::steady_clock::now();
+TEST_F(WorkerTest, OneThatNeverSaysAnythingIsGivenUp) {
+  ExpectSilenceNoticed([&] { Worker(Script("exec sleep 3600"), cancel_, kShortTimeout); });
   ExpectNoWorker(Script("echo waiting for a password >&2; exec sleep 3600"), ErrorKind::kWorker,
-                 AllOf(StartsWith("worker fake does not answer"), EndsWith("waiting for a password")), seconds(1));
-  EXPECT_GE(std::chrono::steady_clock::now() - start, seconds(1));
-  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(30));
+                 EndsWith("its last words:\nwaiting for a password"), kShortTimeout);
 }
 
-TEST_F(WorkerTest, OneThatStopsInsideAFrameDoesNotAnswer) {
+TEST_F(WorkerTest, OneThatFallsSilentAfterTheHelloIsGivenUp) {
+  Worker worker(Saying({Hello()}, "exec sleep 3600"), cancel_, kShortTimeout);
+  ExpectSilenceNoticed([&] { worker.Load({}); });
+}
+
+TEST_F(WorkerTest, OneThatFallsSilentBetweenEventsIsGivenUp) {
+  Worker worker(Saying({Hello(), Head({{"type", "prompt"}, {"tokens", {1}}})}, "exec sleep 3600"), cancel_, kShortTimeout);
+  ExpectSilenceNoticed([&] { worker.Generate({}, {}); });
+}
+
+TEST_F(WorkerTest, OneThatStopsInsideAFrameIsGivenUp) {
+  ExpectSilenceNoticed([&] { Worker(Script("printf hi; exec sleep 3600"), cancel_, kShortTimeout); });
+  Worker in_head(Saying({Hello()}, "printf '\\040\\0\\0\\0\\0\\0\\0\\0{\"type'; exec sleep 3600"), cancel_, kShortTimeout);
+  ExpectSilenceNoticed([&] { in_head.Load({}); });
+  Worker in_payload(Saying({Hello()}, "printf '\\002\\0\\0\\0\\011\\0\\0\\0{}rows'; exec sleep 3600"), cancel_, kShortTimeout);
+  ExpectSilenceNoticed([&] { in_payload.Load({}); });
+}
+
+TEST_F(WorkerTest, OneThatDoesNotTakeItsRequestIsGivenUp) {
+  Worker worker(Saying({Hello()}, "exec sleep 3600"), cancel_, kShortTimeout);
+  const PrefillRequest longer_than_a_pipe{.tokens = std::vector<Token>(200'000, 1), .plan = {}, .schedule = {}};
+  ExpectSilenceNoticed([&] { worker.Prefill(longer_than_a_pipe, {}); });
+}
+
+// More than twice as long as its client waits for a word, in all.
+TEST_F(WorkerTest, OneThatIsSlowButAliveIsWaitedFor) {
+  const std::filesystem::path alive = Written("alive", {Head({{"type", "alive"}})});
+  const std::filesystem::path reply = Written("reply", {ToFrame(LoadResult{.model = kModel, .waited_seconds = 0})});
+  const std::string slowly = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13; do sleep 0.1; cat '" + alive.string() + "'; done; cat '" +
+                             reply.string() + "'; exec sleep 3600";
+  Worker worker(Saying({Hello()}, slowly), cancel_, 2 * kShortTimeout);
   const auto start = std::chrono::steady_clock::now();
-  ExpectNoWorker(Script("printf hi; exec sleep 3600"), ErrorKind::kWorker, StartsWith("worker fake does not answer"), seconds(1));
-  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(30));
+  EXPECT_EQ(worker.Load({}), kModel);
+  EXPECT_GT(std::chrono::steady_clock::now() - start, 4 * kShortTimeout);
+}
+
+// A frame that comes drop by drop is not silence, either.
+TEST_F(WorkerTest, FrameThatComesInPiecesIsWaitedFor) {
+  const std::filesystem::path reply = Written("reply", {ToFrame(LoadResult{.model = kModel, .waited_seconds = 0})});
+  const std::string slowly = "for i in 0 1 2 3 4 5 6; do sleep 0.1; tail -c +$((i * 20 + 1)) '" + reply.string() +
+                             "' | head -c 20; done; tail -c +141 '" + reply.string() + "'; exec sleep 3600";
+  Worker worker(Saying({Hello()}, slowly), cancel_, 2 * kShortTimeout);
+  EXPECT_EQ(worker.Load({}), kModel);
+}
+
+TEST(CheckWorkerTimeout, AdmitsWhatIsWellAboveTheHeartbeat) {
+  EXPECT_NO_THROW(CheckWorkerTimeout(kMinWorkerTimeout));
+  EXPECT_NO_THROW(CheckWorkerTimeout(kWorkerTimeout));
+  EXPECT_NO_THROW(CheckWorkerTimeout(kMaxWorkerTimeout));
+  EXPECT_GE(seconds(kMinWorkerTimeout), 3 * kHeartbeat);
+  for (const int timeout : {-1, 0, kMinWorkerTimeout - 1, kMaxWorkerTimeout + 1}) {
+    ExpectError([&] { CheckWorkerTimeout(timeout); }, ErrorKind::kUsage,
+                "a worker timeout of " + std::to_string(timeout) + " seconds makes no sense: choose 5 to 86400");
+  }
 }
 
 TEST_F(WorkerTest, OtherProtocolVersionIsNamed) {
   ExpectNoWorker(
       Saying({Hello(kProtocolVersion + 1)}), ErrorKind::kWorker,
-      HasSubstr("worker fake speaks protocol version 3, this verillm speaks 2: install the same version on both sides"));
-  ExpectNoWorker(Saying({{{"type", "done"}}}), ErrorKind::kWorker, HasSubstr("speaks protocol version 0"));
+      HasSubstr("worker fake speaks protocol version 4, this verillm speaks 3: install the same version on both sides"));
+  ExpectNoWorker(Saying({Head({{"type", "done"}})}), ErrorKind::kWorker, HasSubstr("speaks protocol version 0"));
 }
 
 TEST_F(WorkerTest, HelloWithoutADeviceIsTheWorkersFailure) {
-  ExpectNoWorker(Saying({{{"type", "done"}, {"protocol", kProtocolVersion}}}), ErrorKind::kWorker,
+  ExpectNoWorker(Saying({Head({{"type", "done"}, {"protocol", kProtocolVersion}})}), ErrorKind::kWorker,
                  HasSubstr("worker fake hello reply: field \"device\" is missing"));
-  ExpectNoWorker(Saying({{{"type", "done"}, {"protocol", kProtocolVersion}, {"device", {{"name", "x"}}}}}), ErrorKind::kWorker,
-                 HasSubstr("worker fake device: field \"backend\" is missing"));
+  ExpectNoWorker(Saying({Head({{"type", "done"}, {"protocol", kProtocolVersion}, {"device", {{"name", "x"}}}})}),
+                 ErrorKind::kWorker, HasSubstr("worker fake device: field \"backend\" is missing"));
+  ExpectNoWorker(Saying({WithText(Hello().head, "x")}), ErrorKind::kWorker,
+                 HasSubstr("worker fake hello reply: has a payload of 1 bytes where none belongs"));
 }
 
 TEST_F(WorkerTest, GarbageIsShown) {
   ExpectNoWorker(Script("echo Welcome to this machine; exec sleep 3600"), ErrorKind::kWorker,
-                 AllOf(HasSubstr("(its first four: \"Welc\")"), HasSubstr("does something else write to this stream?")));
-  ExpectNoWorker(Script("printf '\\005\\000\\000\\000plain'; exec sleep 3600"), ErrorKind::kWorker,
-                 HasSubstr("worker fake received a frame that is no CBOR map (\"plain...\")"));
-  ExpectNoWorker(Script("printf '\\005\\000\\000\\000pl'; exec 1>&-; cat > /dev/null"), ErrorKind::kWorker,
+                 AllOf(HasSubstr("(it begins \"Welcome \")"), HasSubstr("write to this stream?")));
+  ExpectNoWorker(Script("printf '\\005\\0\\0\\0\\0\\0\\0\\0plain'; exec sleep 3600"), ErrorKind::kWorker,
+                 HasSubstr("worker fake received a frame that cannot be read: the head: is not JSON"));
+  ExpectNoWorker(Script("printf '\\005\\0\\0\\0\\0\\0\\0\\0pl'; exec 1>&-; cat > /dev/null"), ErrorKind::kWorker,
                  HasSubstr("worker fake the stream ends inside a frame"));
 }
 
 TEST_F(WorkerTest, FrameOfFourGibibytesIsRefused) {
-  ExpectNoWorker(Script("printf '\\377\\377\\377\\377'; exec sleep 3600"), ErrorKind::kWorker,
-                 HasSubstr("received a frame of 4294967295 bytes"));
+  ExpectNoWorker(Script("printf '\\002\\0\\0\\0\\377\\377\\377\\377'; exec sleep 3600"), ErrorKind::kWorker,
+                 HasSubstr("received a frame of 2 + 4294967295 bytes"));
 }
 
 TEST_F(WorkerTest, MessagesThatAreNoEventsAreItsFailure) {
-  ExpectNoWorker(Saying({{{"colour", "blue"}}}), ErrorKind::kWorker, HasSubstr("worker fake sent a message without a type"));
-  ExpectNoWorker(Saying({{{"type", 1}}}), ErrorKind::kWorker, HasSubstr("worker fake sent a message without a type"));
-  ExpectNoWorker(Saying({{{"type", "weather"}}}), ErrorKind::kWorker,
-                 HasSubstr("worker fake sent an unknown message \"weather\""));
-  ExpectNoWorker(Saying({{{"type", "rows"}, {"states", 1}}}), ErrorKind::kWorker, HasSubstr("states are no map"));
-  ExpectNoWorker(Saying({{{"type", "rows"}, {"states", {{"0", "text"}}}}}), ErrorKind::kWorker,
-                 HasSubstr("where a byte string belongs"));
-  ExpectNoWorker(Saying({{{"type", "rows"}, {"states", {{"top", Bytes("")}}}}}), ErrorKind::kWorker,
-                 HasSubstr("\"top\" is no capture point"));
-  ExpectNoWorker(Saying({{{"type", "tokens"}, {"text", Bytes("")}, {"tokens", {1.5}}}}), ErrorKind::kWorker,
-                 HasSubstr("field \"tokens\" is [1.5]"));
-  ExpectNoWorker(Saying({{{"type", "margins"}, {"margins", {"wide"}}}}), ErrorKind::kWorker,
-                 HasSubstr("field \"margins\" is [\"wide\"]"));
-  ExpectNoWorker(Saying({{{"type", "margins"}}}), ErrorKind::kWorker, HasSubstr("field \"margins\" is missing"));
-  ExpectNoWorker(Saying({{{"type", "prompt"}, {"tokens", {1}}, {"colour", 1}}}), ErrorKind::kWorker,
-                 HasSubstr("unknown field \"colour\""));
+  const auto expect_failure = [&](const Frame& message, const std::string& what) {
+    ExpectNoWorker(Saying({message}), ErrorKind::kWorker, HasSubstr(what));
+  };
+  expect_failure(Head({{"colour", "blue"}}), "worker fake sent a message without a type");
+  expect_failure(Head({{"type", 1}}), "worker fake sent a message without a type");
+  expect_failure(Head({{"type", "weather"}}), "worker fake sent an unknown message \"weather\"");
+  expect_failure(Head({{"type", "rows"}}), "field \"point\" is missing");
+  expect_failure(Head({{"type", "rows"}, {"point", "top"}}), "\"top\" is no capture point");
+  expect_failure(Head({{"type", "rows"}, {"point", "0"}, {"colour", 1}}), "unknown field \"colour\"");
+  expect_failure(Head({{"type", "tokens"}, {"tokens", {1.5}}}), "field \"tokens\" is [1.5]");
+  expect_failure(Head({{"type", "margins"}, {"margins", {0, "wide"}}}), "field \"margins\" is [0,\"wide\"]");
+  expect_failure(Head({{"type", "margins"}, {"margins", {std::nan("")}}}), "field \"margins\" is [null]");
+  expect_failure(Head({{"type", "prompt"}, {"tokens", {1}}, {"colour", 1}}), "unknown field \"colour\"");
+  expect_failure(Head({{"type", "alive"}, {"colour", 1}}), "unknown field \"colour\"");
+}
+
+TEST_F(WorkerTest, PayloadWhereNoneBelongsIsItsFailure) {
+  for (const Json& head :
+       {Json{{"type", "alive"}}, Json{{"type", "prompt"}, {"tokens", {1}}},
+        Json{{"type", "progress"}, {"phase", "loading"}, {"done", 0}, {"total", 1}},
+        Json{{"type", "margins"}, {"margins", {0.5}}}, Json{{"type", "error"}, {"kind", "input"}, {"message", "m"}}}) {
+    ExpectNoWorker(Saying({WithText(head, "x")}), ErrorKind::kWorker, HasSubstr("has a payload of 1 bytes where none belongs"));
+  }
+  Worker worker(Saying({Hello(), WithText(ToFrame(LoadResult{.model = kModel}).head, "x")}), cancel_);
+  ExpectError([&] { worker.Load({}); }, ErrorKind::kWorker, HasSubstr("load reply: has a payload of 1 bytes where none belongs"));
 }
 
 TEST_F(WorkerTest, ReportedErrorsKeepTheirKind) {
   const std::pair<const char*, ErrorKind> kinds[] = {
       {"usage", ErrorKind::kUsage}, {"input", ErrorKind::kInput}, {"io", ErrorKind::kIo}, {"worker", ErrorKind::kWorker}};
   for (const auto& [name, kind] : kinds) {
-    ExpectNoWorker(Saying({{{"type", "error"}, {"kind", name}, {"message", "no such device"}}}), kind,
+    ExpectNoWorker(Saying({Head({{"type", "error"}, {"kind", name}, {"message", "no such device"}})}), kind,
                    "worker fake: no such device");
   }
 }
 
 TEST_F(WorkerTest, ErrorRepliesThatAreDamagedAreItsFailure) {
-  ExpectNoWorker(Saying({{{"type", "error"}, {"kind", "weather"}, {"message", "m"}}}), ErrorKind::kWorker,
+  ExpectNoWorker(Saying({Head({{"type", "error"}, {"kind", "weather"}, {"message", "m"}})}), ErrorKind::kWorker,
                  HasSubstr("worker fake unknown error kind \"weather\""));
-  ExpectNoWorker(Saying({{{"type", "error"}}}), ErrorKind::kWorker, HasSubstr("field \"message\" is missing"));
+  ExpectNoWorker(Saying({Head({{"type", "error"}})}), ErrorKind::kWorker, HasSubstr("field \"message\" is missing"));
 }
 
 TEST_F(WorkerTest, IsUsableAfterAReportedError) {
-  Worker worker(Saying({Hello(),
-                        {{"type", "error"}, {"kind", "input"}, {"message", "no model"}},
-                        {{"type", "done"}, {"model", ToJson(kModel)}}}),
+  Worker worker(Saying({Hello(), Head({{"type", "error"}, {"kind", "input"}, {"message", "no model"}}),
+                        ToFrame(LoadResult{.model = kModel})}),
                 cancel_);
   ExpectError([&] { worker.Load({}); }, ErrorKind::kInput, "worker fake: no model");
   EXPECT_EQ(worker.Load({}), kModel);
 }
 
+TEST_F(WorkerTest, IsUsableAfterARequestThatIsTooLong) {
+  Worker worker(Saying({Hello(), ToFrame(LoadResult{.model = kModel})}), cancel_);
+  const std::vector<Token> tokens(3'000'000, 123'456);
+  ExpectError([&] { worker.Detokenize(tokens); }, ErrorKind::kInput, HasSubstr("too long to send"));
+  EXPECT_EQ(worker.Load({}), kModel);
+}
+
 TEST_F(WorkerTest, SendsRequestsAsTheyAre) {
+  const ModelReference load{.digest = "d", .file_bytes = 9};
   const GenerateRequest generate = {
       .prompt = "\xff", .raw = false, .sampling = {}, .output_tokens = 2, .plan = {}, .schedule = {}};
   const PrefillRequest prefill = {
       .tokens = {1, 2}, .first_position = 1, .plan = {}, .check = Sampling{}, .in_steps = true, .schedule = {}};
   {
     Worker worker(
-        Saying({Hello(),
-                {{"type", "done"}, {"model", ToJson(kModel)}},
-                ToJson(GenerateResult{.schedule = kSchedule, .n_overflow = 3, .prefill_seconds = 1, .decode_seconds = 2}),
-                ToJson(PrefillResult{.schedule = kSchedule, .n_overflow = 4, .seconds = 5}),
-                {{"type", "done"}, {"text", Bytes("\xffok")}}}),
+        Saying({Hello(), ToFrame(LoadResult{.model = kModel, .waited_seconds = 10}),
+                ToFrame(GenerateResult{
+                    .schedule = kSchedule, .n_overflow = 3, .prefill_seconds = 1, .decode_seconds = 2, .waited_seconds = 20}),
+                ToFrame(PrefillResult{.schedule = kSchedule, .n_overflow = 4, .seconds = 5, .waited_seconds = 30}),
+                WithText({{"type", "done"}}, "\xffok")}),
         cancel_);
-    EXPECT_EQ(worker.Load({.digest = "d", .file_bytes = 9}), kModel);
+    EXPECT_EQ(worker.waited_seconds(), 0);
+    EXPECT_EQ(worker.Load(load), kModel);
+    EXPECT_EQ(worker.waited_seconds(), 10);
     EXPECT_EQ(worker.Generate(generate, {}).n_overflow, 3u);
     EXPECT_EQ(worker.Prefill(prefill, {}).seconds, 5);
+    EXPECT_EQ(worker.waited_seconds(), 60);
     const std::vector<Token> tokens = {3, 4};
     EXPECT_EQ(worker.Detokenize(tokens), "\xffok");
   }
-  EXPECT_THAT(Requests(), ElementsAre(Json{{"type", "hello"}}, ToJson(ModelReference{.digest = "d", .file_bytes = 9}),
-                                      ToJson(generate), ToJson(prefill), Json{{"type", "detokenize"}, {"tokens", {3, 4}}}));
+  EXPECT_THAT(Requests(), ElementsAre(Head({{"type", "hello"}}), ToFrame(load), ToFrame(generate), ToFrame(prefill),
+                                      Head({{"type", "detokenize"}, {"tokens", {3, 4}}})));
 }
 
-const std::vector<Json>& Events() {
-  static const std::vector<Json> events = {
+const std::vector<Frame>& Events() {
+  static const std::vector<Frame> events = {
       Hello(),
-      {{"type", "prompt"}, {"tokens", {1, 2}}},
-      {{"type", "progress"}, {"phase", "prefill"}, {"done", 2}, {"total", 2.5}},
-      {{"type", "rows"}, {"states", {{"0", Bytes("ab")}, {"final", Bytes("cd")}}}},
-      {{"type", "tokens"}, {"tokens", {3}}, {"text", Bytes("\xe4")}},
-      {{"type", "margins"}, {"margins", {0.0, 2.5, std::numeric_limits<double>::infinity()}}},
-      ToJson(PrefillResult{.schedule = kSchedule, .n_overflow = 0, .seconds = 1}),
-      ToJson(PrefillResult{.schedule = kSchedule, .n_overflow = 0, .seconds = 1}),
+      Head({{"type", "prompt"}, {"tokens", {1, 2}}}),
+      Head({{"type", "progress"}, {"phase", "prefill"}, {"done", 2}, {"total", 2.5}}),
+      WithText({{"type", "rows"}, {"point", "0"}}, "ab"),
+      Head({{"type", "alive"}}),
+      WithText({{"type", "rows"}, {"point", "final"}}, "cd"),
+      WithText({{"type", "tokens"}, {"tokens", {3}}}, "\xe4"),
+      Head({{"type", "margins"}, {"margins", {0.0, 2.5, 0.1}}}),
+      ToFrame(PrefillResult{.schedule = kSchedule, .n_overflow = 0, .seconds = 1}),
+      ToFrame(PrefillResult{.schedule = kSchedule, .n_overflow = 0, .seconds = 1}),
   };
   return events;
 }
@@ -248,13 +340,13 @@ TEST_F(WorkerTest, HandsOnEventsInOrder) {
       .margins =
           [&](std::span<const double> margins) {
             heard.emplace_back("margins");
-            for (const double margin : margins) heard.back() += " " + std::to_string(margin);
+            for (const double margin : margins) heard.back().append(" ").append(std::to_string(margin));
           },
       .progress = [&](std::string_view phase, double done,
                       double total) { heard.push_back(std::string(phase) + " " + std::to_string(done / total)); }};
   worker.Prefill({}, events);
   EXPECT_THAT(heard,
-              ElementsAre("prompt of 2", "prefill 0.800000", "0=ab", "final=cd", "3=\xe4", "margins 0.000000 2.500000 inf"));
+              ElementsAre("prompt of 2", "prefill 0.800000", "0=ab", "final=cd", "3=\xe4", "margins 0.000000 2.500000 0.100000"));
 }
 
 TEST_F(WorkerTest, EventsThatNobodyWantsAreSkipped) {
@@ -271,14 +363,15 @@ TEST_F(WorkerTest, HandlerThatThrowsPassesThroughAndEndsTheWorker) {
 }
 
 TEST_F(WorkerTest, DeathInsideAReplyIsAnError) {
-  Worker worker(Saying({Hello(), {{"type", "prompt"}, {"tokens", {1}}}}, kAwaitRequest + "echo segmentation fault >&2; exit 139"),
-                cancel_);
+  Worker worker(
+      Saying({Hello(), Head({{"type", "prompt"}, {"tokens", {1}}})}, kAwaitRequest + "echo segmentation fault >&2; exit 139"),
+      cancel_);
   ExpectError([&] { worker.Prefill({}, {}); }, ErrorKind::kWorker,
               AllOf(HasSubstr("worker fake died: it exited with 139"), EndsWith("its last words:\nsegmentation fault")));
 }
 
 TEST_F(WorkerTest, ReplyThatIsNotAsItShouldBeIsItsFailure) {
-  Worker worker(Saying({Hello(), {{"type", "done"}, {"model", {{"name", "m"}}}}}), cancel_);
+  Worker worker(Saying({Hello(), Head({{"type", "done"}, {"model", {{"name", "m"}}}, {"waited_seconds", 0}})}), cancel_);
   ExpectError([&] { worker.Load({}); }, ErrorKind::kWorker, HasSubstr("worker fake model: field \"digest\" is missing"));
 }
 
@@ -288,10 +381,8 @@ TEST_F(WorkerTest, CancelBeforeTheHelloIsACancellation) {
 }
 
 TEST_F(WorkerTest, CancelIsSentAndTheReplyAwaited) {
-  const std::filesystem::path error = folder_ / "error";
-  const int descriptor = ::open(error.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  WriteFrame(descriptor, {{"type", "error"}, {"kind", "cancelled"}, {"message", "cancelled"}});
-  ::close(descriptor);
+  const std::filesystem::path error =
+      Written("error", {Head({{"type", "error"}, {"kind", "cancelled"}, {"message", "cancelled"}})});
   const auto start = std::chrono::steady_clock::now();
   {
     // Answers once it was asked to cancel. (A command in the background has no standard input of its own, hence the copy.)
@@ -306,7 +397,7 @@ TEST_F(WorkerTest, CancelIsSentAndTheReplyAwaited) {
   }
   // A worker that does not react is given up after 10 seconds.
   EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(9));
-  EXPECT_EQ(Requests().back(), (Json{{"type", "cancel"}}));
+  EXPECT_EQ(Requests().back(), Head({{"type", "cancel"}}));
 }
 
 TEST_F(WorkerTest, EventsBetweenCancelAndReplyAreDropped) {
@@ -322,7 +413,7 @@ TEST_F(WorkerTest, EventsBetweenCancelAndReplyAreDropped) {
 }
 
 TEST_F(WorkerTest, DeathAfterCancelIsACancellation) {
-  Worker worker(Saying({Hello(), {{"type", "prompt"}, {"tokens", {1}}}}, kAwaitRequest + "exit 1"), cancel_);
+  Worker worker(Saying({Hello(), Head({{"type", "prompt"}, {"tokens", {1}}})}, kAwaitRequest + "exit 1"), cancel_);
   WorkerEvents events;
   events.prompt = [&](std::span<const Token>) { cancel_ = true; };
   ExpectError([&] { worker.Prefill({}, events); }, ErrorKind::kCancelled, "cancelled");
