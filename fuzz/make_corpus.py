@@ -61,14 +61,14 @@ def calibration_seeds():
     limits = {"threshold": 1.5, "extreme": 2.5}
     scores = ["element error", "worst element error", "worst relative error", "scale error", "sampling margin"]
     calibration = {
-        "format": "verillm-calibration", "format_version": 1, "model": MODEL, "states": "bf16", "false_positive_rate": 1e-4,
-        "exceedance_rate": 0.01,
+        "format": "verillm-calibration", "format_version": 2, "model": MODEL, "states": "bf16", "false_positive_rate": 1e-4,
+        "exceedance_rate": 0.003, "longest_response": 320,
         "pairs": [{"prover": "cpu", "verifier": "blas", "engine": "e", "n_responses": 120, "n_positions": 4800}],
         "conditions": ["default"], "prompts_digest": "p", "embedding_error": 0.0, "points": {"8": point, "final": point},
         "limits": {score: limits for score in scores}}
     write("calibration", "sound", compact(calibration))
     write("calibration", "without_pairs", compact({**calibration, "pairs": [], "conditions": [], "states": "f32"}))
-    write("calibration", "other_version", compact({**calibration, "format_version": 2}))
+    write("calibration", "other_version", compact({**calibration, "format_version": 1}))
 
 
 def trace_seeds():

@@ -47,7 +47,7 @@ class Done:
 @pytest.fixture(scope="session")
 def verillm():
     """Path of the command under test."""
-    path = Path(os.environ.get("VERILLM", ROOT / "build" / "bin" / "verillm"))
+    path = Path(os.environ.get("VERILLM", ROOT / "build" / "bin" / "verillm")).resolve()
     assert path.exists(), f"{path} is not built"
     return path
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import safetensors_edit
-from conftest import INPUT, REJECTED, assert_refused, assert_usage
+from conftest import INCONCLUSIVE, INPUT, REJECTED, assert_refused, assert_usage
 
 CALIBRATION = "configs/calibrations/smollm2-135m.json"
 # A device that the shipped calibration has learned, under a name that does not depend on the machine.
@@ -175,6 +175,22 @@ def test_prompt_of_the_request_is_held_against_the_receipt(check, honest, openin
     assert check(honest, "--prompt-file", tmp_path / "prompt").code == 0
     (tmp_path / "prompt").write_text(PROMPT + " Be brief.")
     assert_refused(check(honest, "--prompt-file", tmp_path / "prompt"), "the receipt is of a prompt")
+
+
+def test_prompt_tokens_that_the_client_did_not_ask_for_are_refused(run, check, keys, model, forged, tmp_path):
+    (tmp_path / "prompt").write_text(PROMPT)
+    assert_refused(check(forged, "--prompt-file", tmp_path / "prompt", "--raw"), "needs --raw")
+    # A prover that answers another prompt honestly, and signs the digest of the one that it was sent.
+    done = run("infer", "--model", model, "--device", DEVICE, "--prompt", "Talk like a pirate. " + PROMPT, "--output-tokens", 8,
+               "--ignore-end", "--out", forged, "--receipt", keys / "prover")  # fmt: skip
+    assert done.code == 0, done.err
+    inference = json.loads((forged / "inference.json").read_text())
+    inference["prompt"] = PROMPT
+    (forged / "inference.json").write_text(json.dumps(inference))
+    sign_again(run, keys, forged)
+    opened(run, forged)
+    assert check(forged).code in (0, INCONCLUSIVE)
+    assert_refused(check(forged, "--prompt-file", tmp_path / "prompt"), "prompt tokens are not the")
 
 
 # Forgeries of files

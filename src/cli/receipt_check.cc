@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -56,12 +58,31 @@ Opened CheckAll(SignedReceipt signed_receipt, const std::string& challenge, std:
   return opened;
 }
 
+// What the client sent.
+struct Prompt {
+  std::string text;
+  bool raw = false;  // not wrapped in the model's chat template
+};
+
+// The digest of the prompt does not show instructions that the prover put in or left out; its tokens do.
+void CheckPromptTokens(const std::vector<Token>& expected, const Receipt& receipt) {
+  const auto prompt = std::span(receipt.tokens).first(static_cast<std::size_t>(receipt.n_prompt));
+  const auto [ours, theirs] = std::ranges::mismatch(expected, prompt);
+  if (ours == expected.end() && theirs == prompt.end()) return;
+  throw Error(ErrorKind::kInput,
+              fmt::format("the receipt's {} prompt tokens are not the {} of the prompt, from token {} on; a prompt that was not "
+                          "to be wrapped in the model's chat template needs --raw",
+                          receipt.n_prompt, expected.size(), ours - expected.begin()));
+}
+
 struct Decision {
   Verification verification;
   PolicyResult result;
 };
 
-Decision Decide(const Opened& opened, const Policy& policy, const DeviceOptions& device, Streams& streams) {
+// `prompt`, where it is given, must be what the receipt's prompt tokens are of.
+Decision Decide(const Opened& opened, const std::optional<Prompt>& prompt, const Policy& policy, const DeviceOptions& device,
+                Streams& streams) {
   ProgressLine progress(streams);
   const ReadyWorker ready = StartWorker(device, streams, progress);
   const Receipt& receipt = opened.receipt();
@@ -73,6 +94,7 @@ Decision Decide(const Opened& opened, const Policy& policy, const DeviceOptions&
       VerifyOpening(*ready.worker, ready.model, receipt, opened.rows, request,
                     [&](std::string_view phase, int done, int total) { progress.ShowTokens(phase, done, total); });
   progress.Clear();
+  if (prompt) CheckPromptTokens(ready.worker->Tokenize(prompt->text, prompt->raw), receipt);
   decision.result = Evaluate(policy, decision.verification.discrepancy);
   return decision;
 }
@@ -118,22 +140,22 @@ struct CheckOptions {
   std::string previous;
   std::string nonce;
   std::string prompt_file;
+  bool raw = false;
   std::string evidence;
   DeviceOptions device;
   PolicyOptions policy;
   bool json = false;
 };
 
-// What the client knows of the request and can hold the receipt against.
-void CheckRequest(const CheckOptions& options, const Receipt& receipt) {
+// What the client knows of the request and can hold the receipt against without a model. `prompt` is that of --prompt-file.
+void CheckRequest(const CheckOptions& options, const std::optional<Prompt>& prompt, const Receipt& receipt) {
   if (!options.previous.empty()) CheckFollows(receipt, ReadReceiptText(options.previous));
   if (!options.nonce.empty() && receipt.nonce != options.nonce) {
     throw Error(ErrorKind::kInput, fmt::format("the receipt has the nonce \"{}\", not {}: it answers another request",
                                                receipt.nonce, options.nonce));
   }
-  if (!options.prompt_file.empty()) {
-    const std::string prompt = ReadPromptFile(options.prompt_file);
-    const Hash digest = Sha256({std::as_bytes(std::span(prompt))});
+  if (prompt) {
+    const Hash digest = Sha256({std::as_bytes(std::span(prompt->text))});
     if (digest != receipt.prompt_digest) {
       throw Error(ErrorKind::kInput, fmt::format("the receipt is of a prompt with SHA-256 {}, not {} as {}",
                                                  ToHex(receipt.prompt_digest), ToHex(digest), options.prompt_file));
@@ -158,7 +180,9 @@ int RunCheck(const CheckOptions& options, Streams& streams) {
   evidence.signature = ReadSignatureText(options.receipt);
   evidence.public_key = ReadPublicKeyText(options.key);
   SignedReceipt signed_receipt = CheckSignedReceipt(evidence.receipt, evidence.signature, evidence.public_key);
-  CheckRequest(options, signed_receipt.receipt);
+  std::optional<Prompt> prompt;
+  if (!options.prompt_file.empty()) prompt = {.text = ReadPromptFile(options.prompt_file), .raw = options.raw};
+  CheckRequest(options, prompt, signed_receipt.receipt);
   std::vector<std::byte> opening;
   if (options.opening.ends_with(".safetensors")) {
     opening = OpenAll(options.opening, signed_receipt);
@@ -169,7 +193,7 @@ int RunCheck(const CheckOptions& options, Streams& streams) {
     evidence.challenge = ReadChallengeText(options.challenge);
   }
   const Opened opened = CheckAll(std::move(signed_receipt), evidence.challenge, std::move(opening));
-  const Decision decision = Decide(opened, policy, options.device, streams);
+  const Decision decision = Decide(opened, prompt, policy, options.device, streams);
   Print(opened, decision, options.json, streams);
   if (decision.result.verdict == Verdict::kReject) {
     const std::string path = options.evidence.empty() ? options.receipt + ".evidence.json" : options.evidence;
@@ -207,7 +231,7 @@ int RunRecheck(const RecheckOptions& options, Streams& streams) {
   }
   const Opened opened = CheckAll(CheckSignedReceipt(evidence.receipt, evidence.signature, evidence.public_key),
                                  evidence.challenge, evidence.opening);
-  const Decision decision = Decide(opened, evidence.policy, options.device, streams);
+  const Decision decision = Decide(opened, {}, evidence.policy, options.device, streams);
   Print(opened, decision, options.json, streams);
   const bool same = decision.result.verdict == evidence.verdict;
   fmt::print(streams.talk, "{} the evidence, which says {}: {}\n", same ? "The same verdict as in" : "Not the verdict of",
@@ -227,7 +251,10 @@ void AddReceiptCheckCommands(CLI::App& receipt, Run& run) {
   command->add_option("--challenge", check->challenge, "File of verillm receipt challenge; not needed with the whole trace");
   command->add_option("--previous", check->previous, "The receipt that this one must follow");
   command->add_option("--nonce", check->nonce, "The nonce of the request, which the receipt must have");
-  command->add_option("--prompt-file", check->prompt_file, "The prompt of the request, of which the receipt must be");
+  auto* prompt_file =
+      command->add_option("--prompt-file", check->prompt_file, "The prompt of the request, of which the receipt must be");
+  command->add_flag("--raw", check->raw, "The prompt was to be taken as it is, not wrapped in the model's chat template")
+      ->needs(prompt_file);
   command->add_option("--evidence", check->evidence, "File to write after a rejection (default: RECEIPT.evidence.json)");
   AddDeviceOptions(*command, check->device);
   AddPolicyOptions(*command, check->policy);

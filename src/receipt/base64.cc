@@ -20,6 +20,7 @@ void FromBase64(std::string_view text, std::span<std::byte> bytes, std::string_v
     throw Error(ErrorKind::kInput,
                 fmt::format("{}: has {} characters, where base64 of {} bytes has {}", what, text.size(), bytes.size(), size));
   }
+  if (bytes.empty()) return;
   std::size_t n_bytes = 0;
   bool valid = sodium_base642bin(Unsigned(bytes), bytes.size(), text.data(), text.size(), nullptr, &n_bytes, nullptr,
                                  sodium_base64_VARIANT_ORIGINAL) == 0 &&

@@ -34,6 +34,12 @@ TEST(Base64, EqualsTheStandardsExamples) {
   }
 }
 
+// An empty span need not point anywhere.
+TEST(Base64, OfNothingIsNothing) {
+  EXPECT_EQ(ToBase64({}), "");
+  EXPECT_NO_THROW(FromBase64("", {}, "field"));
+}
+
 TEST(Base64, ReadsBackEveryByte) {
   std::array<std::byte, 256> bytes;
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i);

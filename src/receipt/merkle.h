@@ -1,13 +1,10 @@
 // The verifier's side of Merkle trees as in RFC 9162, section 2.1.1 (SHA-256; a tree of n leaves splits at the largest power of
 // two smaller than n): from some leaves and a multi-proof to the root. Everything given here may come from somebody who cheats.
 //
-// Two things a root does not say, so callers must:
-// - That what is given as a leaf is one: the hash of an inner node stands as well in a smaller tree. So compute each leaf's hash
-// with
-//   LeafHash from the opened bytes, never take it from the prover.
-// - How many leaves there are: 5 and 8 leaves lead from leaf 0 to the root by the same path. So sign the number of leaves
-// together
-//   with the root, derive challenges from both, and let the bytes of a leaf say which leaf it is.
+// A root does not say that what is given as a leaf is one: the hash of an inner node stands as well in a smaller tree. So compute
+// each leaf's hash with LeafHash from the opened bytes, never take it from the prover.
+// Nor does it say how many leaves there are: 5 and 8 leaves lead from leaf 0 to the root by the same path. So sign the number of
+// leaves together with the root, derive challenges from both, and let the bytes of a leaf say which leaf it is.
 #ifndef VERILLM_RECEIPT_MERKLE_H_
 #define VERILLM_RECEIPT_MERKLE_H_
 

@@ -68,7 +68,8 @@ struct PrefillResult {
   double waited_seconds = 0;
 };
 
-// Requests carry their name in "type": "hello", "load", "generate", "prefill", "detokenize", "cancel".
+// Requests carry their name in "type": "hello", "load", "generate", "prefill", "tokenize", "detokenize",
+// "cancel".
 Frame ToFrame(const ModelReference& reference);
 Frame ToFrame(const LoadResult& result);
 Frame ToFrame(const GenerateRequest& request);

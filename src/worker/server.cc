@@ -256,6 +256,7 @@ class Server {
     if (type == "load") return ToFrame(Load(ModelReferenceFromFrame(request)));
     if (type == "generate") return ToFrame(Generate(GenerateRequestFromFrame(request)));
     if (type == "prefill") return ToFrame(Prefill(PrefillRequestFromFrame(request)));
+    if (type == "tokenize") return Tokenize(request);
     if (type == "detokenize") return Detokenize(request);
     throw Error(ErrorKind::kInput, fmt::format("unknown request \"{}\"", type));
   }
@@ -291,8 +292,7 @@ class Server {
     CheckSampling(request.sampling);
     if (request.output_tokens < 1)
       throw Error(ErrorKind::kUsage, fmt::format("{} output tokens make no sense", request.output_tokens));
-    const std::vector<Token> prompt = model.Tokenize(request.raw ? request.prompt : model.ApplyChatTemplate(request.prompt));
-    if (prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
+    const std::vector<Token> prompt = PromptTokens(request.prompt, request.raw);
     const int n_prompt = static_cast<int>(prompt.size());
     GenerateResult result;
     result.schedule = Complete(request.schedule, n_prompt + request.output_tokens);
@@ -373,6 +373,14 @@ class Server {
     return result;
   }
 
+  Frame Tokenize(const Frame& request) {
+    JsonFields fields(request.head, "tokenize request");
+    fields.At("type");
+    const auto raw = fields.Get<bool>("raw");
+    fields.Finish();
+    return {.head = {{"type", "done"}, {"tokens", PromptTokens(std::string(TextOf(request)), raw)}}};
+  }
+
   Frame Detokenize(const Frame& request) {
     JsonFields fields = FieldsWithoutPayload(request, "detokenize request");
     const auto tokens = fields.Get<std::vector<Token>>("tokens");
@@ -402,6 +410,13 @@ class Server {
       turn_file_.clear();
       return nullptr;
     }
+  }
+
+  std::vector<Token> PromptTokens(const std::string& prompt, bool raw) const {
+    const Model& model = LoadedModel();
+    std::vector<Token> tokens = model.Tokenize(raw ? prompt : model.ApplyChatTemplate(prompt));
+    if (tokens.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
+    return tokens;
   }
 
   const Model& LoadedModel() const {

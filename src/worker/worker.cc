@@ -155,6 +155,16 @@ PrefillResult Worker::Prefill(const PrefillRequest& request, const WorkerEvents&
   return result;
 }
 
+std::vector<Token> Worker::Tokenize(const std::string& prompt, bool raw) {
+  const Frame reply = Ask(WithText({{"type", "tokenize"}, {"raw", raw}}, prompt), {});
+  return Checked([&] {
+    JsonFields fields = FieldsWithoutPayload(reply, "tokenize reply");
+    auto tokens = fields.Get<std::vector<Token>>("tokens");
+    fields.Finish();
+    return tokens;
+  });
+}
+
 std::string Worker::Detokenize(std::span<const Token> tokens) {
   const Frame request{.head = {{"type", "detokenize"}, {"tokens", std::vector<Token>(tokens.begin(), tokens.end())}}};
   const Frame reply = Ask(request, {});

@@ -61,6 +61,8 @@ class Worker {
   ModelIdentity Load(const ModelReference& reference, const WorkerEvents& events = {});
   GenerateResult Generate(const GenerateRequest& request, const WorkerEvents& events);
   PrefillResult Prefill(const PrefillRequest& request, const WorkerEvents& events);
+  // The tokens that Generate would feed for this prompt.
+  std::vector<Token> Tokenize(const std::string& prompt, bool raw);
   std::string Detokenize(std::span<const Token> tokens);
 
   // How long all its requests waited together until other workers of its host had computed.

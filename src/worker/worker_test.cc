@@ -295,7 +295,7 @@ TEST_F(WorkerTest, SendsRequestsAsTheyAre) {
                 ToFrame(GenerateResult{
                     .schedule = kSchedule, .n_overflow = 3, .prefill_seconds = 1, .decode_seconds = 2, .waited_seconds = 20}),
                 ToFrame(PrefillResult{.schedule = kSchedule, .n_overflow = 4, .seconds = 5, .waited_seconds = 30}),
-                WithText({{"type", "done"}}, "\xffok")}),
+                Head({{"type", "done"}, {"tokens", {5, 6}}}), WithText({{"type", "done"}}, "\xffok")}),
         cancel_);
     EXPECT_EQ(worker.waited_seconds(), 0);
     EXPECT_EQ(worker.Load(load), kModel);
@@ -304,9 +304,11 @@ TEST_F(WorkerTest, SendsRequestsAsTheyAre) {
     EXPECT_EQ(worker.Prefill(prefill, {}).seconds, 5);
     EXPECT_EQ(worker.waited_seconds(), 60);
     const std::vector<Token> tokens = {3, 4};
+    EXPECT_THAT(worker.Tokenize("p", true), ElementsAre(5, 6));
     EXPECT_EQ(worker.Detokenize(tokens), "\xffok");
   }
   EXPECT_THAT(Requests(), ElementsAre(Head({{"type", "hello"}}), ToFrame(load), ToFrame(generate), ToFrame(prefill),
+                                      WithText({{"type", "tokenize"}, {"raw", true}}, "p"),
                                       Head({{"type", "detokenize"}, {"tokens", {3, 4}}})));
 }
 
