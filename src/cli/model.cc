@@ -2,8 +2,11 @@
 #include <fmt/ostream.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "base/json.h"
@@ -11,6 +14,7 @@
 #include "engine/gguf_file.h"
 #include "engine/model_store.h"
 #include "engine/quantize.h"
+#include "engine/synthesize.h"
 #include "report/table.h"
 
 namespace verillm {
@@ -27,10 +31,31 @@ struct QuantizeOptions {
   int threads = 0;
 };
 
+struct SynthOptions {
+  std::string like;
+  std::string tokenizer;
+  std::string out;
+  std::uint64_t seed = 1;
+  std::optional<int> blocks;
+  std::optional<int> width;
+  std::optional<int> heads;
+  std::optional<int> kv_heads;
+  std::optional<int> feed_forward;
+  std::optional<int> vocabulary;
+  bool json = false;
+};
+
 struct InspectOptions {
   std::string file;
   bool json = false;
 };
+
+// How much of a long operation is done, on a line of its own.
+ByteProgress ShowProgress(ProgressLine& line, std::string_view doing) {
+  return [&line, doing](std::uint64_t done, std::uint64_t total) {
+    line.Show(fmt::format("{} {} of {}", doing, FormatBytes(static_cast<double>(done)), FormatBytes(static_cast<double>(total))));
+  };
+}
 
 int RunGet(const GetOptions& options, Streams& streams) {
   const auto path = GetModel(options.name, [&](std::string_view step) { streams.talk << step << " ...\n" << std::flush; });
@@ -45,26 +70,59 @@ int RunQuantize(const QuantizeOptions& options, Streams& streams) {
   return 0;
 }
 
+ModelShape ShapeOf(const SynthOptions& options) {
+  ModelShape shape = ShapeNamed(options.like);
+  shape.blocks = options.blocks.value_or(shape.blocks);
+  shape.width = options.width.value_or(shape.width);
+  shape.heads = options.heads.value_or(shape.heads);
+  shape.kv_heads = options.kv_heads.value_or(shape.kv_heads);
+  shape.feed_forward = options.feed_forward.value_or(shape.feed_forward);
+  shape.vocabulary = options.vocabulary.value_or(shape.vocabulary);
+  return shape;
+}
+
+Json SummaryJson(const GgufSummary& summary) {
+  return {{"name", summary.name},
+          {"architecture", summary.architecture},
+          {"file_bytes", summary.file_bytes},
+          {"n_parameters", summary.n_parameters},
+          {"n_layer", summary.n_layer},
+          {"width", summary.width},
+          {"n_context", summary.n_context},
+          {"n_vocab", summary.n_vocab},
+          {"has_chat_template", summary.has_chat_template},
+          {"parameters_by_type", summary.parameters_by_type}};
+}
+
+int RunSynth(const SynthOptions& options, Streams& streams) {
+  const auto step = [&](std::string_view text) { streams.talk << text << " ...\n" << std::flush; };
+  const Synthesis synthesis = {.name = fmt::format("{} with random weights, seed {}", options.like, options.seed),
+                               .shape = ShapeOf(options),
+                               .tokenizer = ResolveModel(options.tokenizer, step),
+                               .seed = options.seed};
+  ProgressLine progress(streams);
+  SynthesizeModel(synthesis, options.out, ShowProgress(progress, "writing"), streams.cancel);
+  progress.Clear();
+  if (!options.json) {
+    streams.out << options.out << "\n";
+    return 0;
+  }
+  Json json = SummaryJson(InspectGguf(options.out));
+  json["file"] = options.out;
+  json["like"] = options.like;
+  json["seed"] = options.seed;
+  streams.out << json.dump(2) << "\n";
+  return 0;
+}
+
 int RunInspect(const InspectOptions& options, Streams& streams) {
   const GgufSummary summary = InspectGguf(options.file);
   ProgressLine progress(streams);
-  const ModelReference reference = ReferenceTo(options.file, [&](std::uint64_t done, std::uint64_t total) {
-    progress.Show(
-        fmt::format("hashing {} of {}", FormatBytes(static_cast<double>(done)), FormatBytes(static_cast<double>(total))));
-  });
+  const ModelReference reference = ReferenceTo(options.file, ShowProgress(progress, "hashing"));
   progress.Clear();
   if (options.json) {
-    const Json json = {{"name", summary.name},
-                       {"architecture", summary.architecture},
-                       {"digest", reference.digest},
-                       {"file_bytes", summary.file_bytes},
-                       {"n_parameters", summary.n_parameters},
-                       {"n_layer", summary.n_layer},
-                       {"width", summary.width},
-                       {"n_context", summary.n_context},
-                       {"n_vocab", summary.n_vocab},
-                       {"has_chat_template", summary.has_chat_template},
-                       {"parameters_by_type", summary.parameters_by_type}};
+    Json json = SummaryJson(summary);
+    json["digest"] = reference.digest;
     streams.out << json.dump(2) << "\n";
     return 0;
   }
@@ -85,7 +143,7 @@ int RunInspect(const InspectOptions& options, Streams& streams) {
 }  // namespace
 
 void AddModelCommand(CLI::App& app, Run& run) {
-  CLI::App* model = app.add_subcommand("model", "Prepare, convert and inspect GGUF models");
+  CLI::App* model = app.add_subcommand("model", "Prepare, convert, make and inspect GGUF models");
   model->require_subcommand(1);
 
   const auto get = std::make_shared<GetOptions>();
@@ -102,6 +160,28 @@ void AddModelCommand(CLI::App& app, Run& run) {
   quantize_command->add_option("--threads", quantize->threads, "Threads to use (default: one a core)");
   quantize_command->callback(
       [quantize, &run] { run = [quantize](Streams& streams) { return RunQuantize(*quantize, streams); }; });
+
+  const auto synth = std::make_shared<SynthOptions>();
+  CLI::App* synth_command = model->add_subcommand("synth", "Make a model of a given shape with random weights");
+  synth_command->add_option("--like", synth->like, fmt::format("Shape, one of: {}", fmt::join(ShapeNames(), ", ")))->required();
+  synth_command
+      ->add_option(
+          "--tokenizer", synth->tokenizer,
+          fmt::format("GGUF file whose tokenizer and chat template are taken, or one of: {}", fmt::join(ModelNames(), ", ")))
+      ->required();
+  synth_command->add_option("--out", synth->out, "GGUF file to write")->required();
+  synth_command->add_option("--seed", synth->seed, "Seed of the weights")->capture_default_str();
+  const auto add_size = [&](const char* name, std::optional<int>& size, const char* what) {
+    synth_command->add_option(name, size, what)->check(CLI::PositiveNumber);
+  };
+  add_size("--blocks", synth->blocks, "Blocks; this and what follows in place of the shape's");
+  add_size("--width", synth->width, "Width of the residual stream");
+  add_size("--heads", synth->heads, "Attention heads, among which the width is divided");
+  add_size("--kv-heads", synth->kv_heads, "Heads of keys and values, which the attention heads share");
+  add_size("--feed-forward", synth->feed_forward, "Width inside the feed-forward network");
+  add_size("--vocabulary", synth->vocabulary, "Tokens; those that the tokenizer lacks are never used");
+  synth_command->add_flag("--json", synth->json, "Print JSON");
+  synth_command->callback([synth, &run] { run = [synth](Streams& streams) { return RunSynth(*synth, streams); }; });
 
   const auto inspect = std::make_shared<InspectOptions>();
   CLI::App* inspect_command = model->add_subcommand("inspect", "Show what a model file says of itself");

@@ -9,9 +9,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <limits>
-#include <memory>
 #include <numbers>
 #include <random>
 #include <string>
@@ -21,30 +19,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "engine/gguf_file.h"
+#include "engine/tensor_values.h"
 
 namespace verillm {
 namespace {
 
 bool IsEditable(ggml_type type) { return type == GGML_TYPE_F16 || type == GGML_TYPE_BF16 || type == GGML_TYPE_F32; }
-
-// ggml has no conversion from F32 to itself.
-std::vector<float> ToFloats(ggml_type type, std::span<const std::byte> bytes) {
-  std::vector<float> values(bytes.size() / ggml_type_size(type));
-  if (type == GGML_TYPE_F32) {
-    std::memcpy(values.data(), bytes.data(), bytes.size());
-  } else {
-    ggml_get_type_traits(type)->to_float(bytes.data(), values.data(), static_cast<std::int64_t>(values.size()));
-  }
-  return values;
-}
-
-void FromFloats(std::span<const float> values, ggml_type type, std::span<std::byte> bytes) {
-  if (type == GGML_TYPE_F32) {
-    std::memcpy(bytes.data(), values.data(), bytes.size());
-  } else {
-    ggml_get_type_traits(type)->from_float_ref(values.data(), bytes.data(), static_cast<std::int64_t>(values.size()));
-  }
-}
 
 // Random numbers of one tensor. The normal ones are Box and Muller's: the generators of <random> give the same numbers
 // everywhere, but each standard library has its own algorithm for std::normal_distribution.
@@ -97,9 +77,7 @@ void CheckBlocks(int first, int last) {
 
 void EditWeights(const std::filesystem::path& from, const std::filesystem::path& to, const TensorEdit& edit) {
   const int n_layer = InspectGguf(from).n_layer;
-  const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(
-      gguf_init_from_file(from.c_str(), {.no_alloc = true, .ctx = nullptr}), gguf_free);
-  if (!gguf) throw Error(ErrorKind::kInput, fmt::format("{}: changed while it was read", from.string()));
+  const Gguf gguf = ReadGguf(from);
   const std::int64_t n_tensors = gguf_get_n_tensors(gguf.get());
   for (std::int64_t i = 0; i < n_tensors; ++i) {
     const ggml_type type = gguf_get_tensor_type(gguf.get(), i);

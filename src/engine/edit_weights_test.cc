@@ -199,7 +199,6 @@ TEST(EditWeightsSkipBlocks, ZeroesWhatTheBlocksWriteToTheStream) {
 // On the engine, not only in the file: the residual stream after the block is that before it, to the bit.
 TEST(EditWeightsSkipBlocks, BlockIsAnIdentity) {
   const Files files;
-  const std::atomic<bool> never_cancelled = false;
   for (int skipped = 0; skipped < TinyModel::kLayers; ++skipped) {
     files.Edited("f16", SkipBlocks(skipped, skipped));
     const Model model(files.folder / "edited.gguf", "", Device::Open("cpu"));
@@ -208,7 +207,7 @@ TEST(EditWeightsSkipBlocks, BlockIsAnIdentity) {
                                  .sink = [&](const StateRows& rows) {
                                    states[rows.point] = {rows.states.begin(), rows.states.end()};
                                  }};
-    Session session(model, {.context = 32, .chunk = 32, .threads = 1}, recording, never_cancelled);
+    Session session(model, {.context = 32, .chunk = 32, .threads = 1}, recording, kNeverCancelled);
     session.Prefill(std::vector<Token>{1, 10, 11, 12, 30, 5}, false);
     ASSERT_EQ(states.size(), TinyModel::kLayers + 1);
     for (int block = 0; block < TinyModel::kLayers; ++block) {

@@ -5,7 +5,6 @@
 #include <gguf.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -65,13 +64,9 @@ class Fields {
 
 }  // namespace
 
-std::string GgufSummary::WeightType() const {
-  const auto most = std::max_element(parameters_by_type.begin(), parameters_by_type.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == parameters_by_type.end() ? "" : most->first;
-}
+void FreeGguf::operator()(gguf_context* gguf) const { gguf_free(gguf); }
 
-GgufSummary InspectGguf(const std::filesystem::path& path) {
+Gguf ReadGguf(const std::filesystem::path& path) {
   {
     const MappedFile file(path);  // says why where it cannot be read
     const auto bytes = file.bytes();
@@ -80,10 +75,19 @@ GgufSummary InspectGguf(const std::filesystem::path& path) {
     }
   }
   RedirectEngineLog();
-  const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(
-      gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}), gguf_free);
+  Gguf gguf(gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}));
   if (!gguf) throw Error(ErrorKind::kInput, fmt::format("{}: its GGUF header is damaged or cut short", path.string()));
+  return gguf;
+}
 
+std::string GgufSummary::WeightType() const {
+  const auto most = std::max_element(parameters_by_type.begin(), parameters_by_type.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == parameters_by_type.end() ? "" : most->first;
+}
+
+GgufSummary InspectGguf(const std::filesystem::path& path) {
+  const Gguf gguf = ReadGguf(path);
   const Fields fields(gguf.get(), path.string());
   GgufSummary summary;
   summary.file_bytes = std::filesystem::file_size(path);

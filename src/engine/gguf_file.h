@@ -5,9 +5,21 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 
+struct gguf_context;
+
 namespace verillm {
+
+struct FreeGguf {
+  void operator()(gguf_context* gguf) const;
+};
+using Gguf = std::unique_ptr<gguf_context, FreeGguf>;
+
+// The header of a file: its fields, and where its tensors lie. Error(kIo) where the file cannot be read, Error(kInput) where it
+// is no GGUF file or its header is damaged.
+Gguf ReadGguf(const std::filesystem::path& path);
 
 struct GgufSummary {
   std::string name;          // general.name, or the file's name without extension
@@ -25,7 +37,7 @@ struct GgufSummary {
   std::string WeightType() const;
 };
 
-// Error(kIo) where the file cannot be read, Error(kInput) where it is no GGUF file, is cut short or lacks a field above.
+// Error(kIo), Error(kInput) as from ReadGguf, and Error(kInput) where the file is cut short or lacks a field above.
 GgufSummary InspectGguf(const std::filesystem::path& path);
 
 }  // namespace verillm

@@ -128,9 +128,8 @@ TEST(Model, ProgressHearsSharesAndMayStopTheLoading) {
 
 TEST(Model, FileThatLlamaCppCannotLoadIsAnInputErrorThatNamesIt) {
   const TestFolder folder;
-  TinyModel lacking = MakeTinyModel();
-  lacking.weights.erase("blk.1.ffn_up.weight");
-  WriteTinyModel(lacking, folder / "lacking.gguf");
+  WriteTinyModel(MakeTinyModel(), folder / "lacking.gguf",
+                 [](gguf_context* gguf) { gguf_set_val_u32(gguf, "llama.block_count", TinyModel::kLayers + 1); });
   ExpectError([&] { Load(folder / "lacking.gguf"); }, ErrorKind::kInput,
               AllOf(HasSubstr("lacking.gguf"), HasSubstr("cannot load")));
   WriteTinyModel(MakeTinyModel(), folder / "odd.gguf",

@@ -172,8 +172,6 @@ struct LoadedModel {
   }
 };
 
-const std::atomic<bool> kNeverCancelled = false;
-
 Schedule ScheduleOf(int chunk, int context = 32) { return {.context = context, .chunk = chunk, .threads = 1}; }
 
 CapturePlan FullPlan() { return PlanEvery(1, TinyModel::kLayers, true, StateType::kF32); }

@@ -5,18 +5,22 @@
 #include <ggml.h>
 #include <gguf.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "base/error.h"
+#include "engine/gguf_file.h"
+#include "engine/model_shape.h"
+#include "engine/model_writer.h"
 
 namespace verillm {
 
@@ -82,25 +86,22 @@ inline TinyModel MakeTinyModel() {
   return model;
 }
 
-// Writes the model as a GGUF file; `edit` may change or remove its fields first.
-inline void WriteTinyModel(const TinyModel& model, const std::filesystem::path& path,
-                           const std::function<void(gguf_context*)>& edit = {}) {
-  const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(gguf_init_empty(), gguf_free);
-  const auto set_number = [&](const char* key, int value) {
-    gguf_set_val_u32(gguf.get(), key, static_cast<std::uint32_t>(value));
-  };
-  gguf_set_val_str(gguf.get(), "general.architecture", "llama");
-  gguf_set_val_str(gguf.get(), "general.name", "Tiny");
-  set_number("llama.block_count", TinyModel::kLayers);
-  set_number("llama.context_length", TinyModel::kContext);
-  set_number("llama.embedding_length", TinyModel::kWidth);
-  set_number("llama.feed_forward_length", TinyModel::kFeedForward);
-  set_number("llama.attention.head_count", TinyModel::kHeads);
-  set_number("llama.attention.head_count_kv", TinyModel::kKvHeads);
-  set_number("llama.rope.dimension_count", TinyModel::kHeadWidth);
-  gguf_set_val_f32(gguf.get(), "llama.rope.freq_base", TinyModel::kRopeBase);
-  gguf_set_val_f32(gguf.get(), "llama.attention.layer_norm_rms_epsilon", TinyModel::kNormEpsilon);
+inline ModelShape TinyShape() {
+  return {.architecture = "llama",
+          .blocks = TinyModel::kLayers,
+          .width = TinyModel::kWidth,
+          .heads = TinyModel::kHeads,
+          .kv_heads = TinyModel::kKvHeads,
+          .feed_forward = TinyModel::kFeedForward,
+          .vocabulary = TinyModel::kVocabulary,
+          .context = TinyModel::kContext,
+          .tied_embeddings = false,
+          .rope_base = TinyModel::kRopeBase,
+          .norm_epsilon = TinyModel::kNormEpsilon};
+}
 
+// The fields of a tokenizer with TinyVocabulary().
+inline void SetTinyTokenizer(gguf_context* fields) {
   const std::vector<std::string> tokens = TinyVocabulary();
   std::vector<const char*> texts;
   for (const std::string& token : tokens) texts.push_back(token.c_str());
@@ -109,25 +110,29 @@ inline void WriteTinyModel(const TinyModel& model, const std::filesystem::path& 
   types[0] = 2;
   types[1] = types[2] = 3;
   types[3] = 6;
-  gguf_set_val_str(gguf.get(), "tokenizer.ggml.model", "llama");
-  gguf_set_arr_str(gguf.get(), "tokenizer.ggml.tokens", texts.data(), texts.size());
-  gguf_set_arr_data(gguf.get(), "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, scores.data(), scores.size());
-  gguf_set_arr_data(gguf.get(), "tokenizer.ggml.token_type", GGUF_TYPE_INT32, types.data(), types.size());
-  gguf_set_val_bool(gguf.get(), "tokenizer.ggml.add_bos_token", true);
-  gguf_set_val_bool(gguf.get(), "tokenizer.ggml.add_space_prefix", false);
+  gguf_set_val_str(fields, "tokenizer.ggml.model", "llama");
+  gguf_set_arr_str(fields, "tokenizer.ggml.tokens", texts.data(), texts.size());
+  gguf_set_arr_data(fields, "tokenizer.ggml.scores", GGUF_TYPE_FLOAT32, scores.data(), scores.size());
+  gguf_set_arr_data(fields, "tokenizer.ggml.token_type", GGUF_TYPE_INT32, types.data(), types.size());
+  gguf_set_val_bool(fields, "tokenizer.ggml.add_bos_token", true);
+  gguf_set_val_bool(fields, "tokenizer.ggml.add_space_prefix", false);
+}
 
-  constexpr std::size_t kMemory = std::size_t{4} << 20;
-  const std::unique_ptr<ggml_context, decltype(&ggml_free)> tensors(
-      ggml_init({.mem_size = kMemory, .mem_buffer = nullptr, .no_alloc = false}), ggml_free);
-  for (const auto& [name, matrix] : model.weights) {
-    ggml_tensor* tensor = matrix.n_out == 1 ? ggml_new_tensor_1d(tensors.get(), GGML_TYPE_F32, matrix.n_in)
-                                            : ggml_new_tensor_2d(tensors.get(), GGML_TYPE_F32, matrix.n_in, matrix.n_out);
-    std::memcpy(tensor->data, matrix.values.data(), matrix.values.size() * sizeof(float));
-    ggml_set_name(tensor, name.c_str());
-    gguf_add_tensor(gguf.get(), tensor);
-  }
-  if (edit) edit(gguf.get());
-  if (!gguf_write_to_file(gguf.get(), path.c_str(), false)) throw Error(ErrorKind::kIo, path.string() + ": cannot write");
+inline const std::atomic<bool> kNeverCancelled = false;
+
+// Writes the model as a GGUF file, in place of one that has its name; `edit` may change or remove its fields first.
+inline void WriteTinyModel(const TinyModel& model, const std::filesystem::path& path,
+                           const std::function<void(gguf_context*)>& edit = {}, ggml_type type = GGML_TYPE_F32) {
+  const Gguf fields(gguf_init_empty());
+  SetShapeFields(fields.get(), TinyShape(), "Tiny");
+  SetTinyTokenizer(fields.get());
+  if (edit) edit(fields.get());
+  const auto copy = [&](const ModelTensor& tensor, int row, std::span<float> values) {
+    std::copy_n(model.weights.at(tensor.name).values.begin() + static_cast<std::ptrdiff_t>(row) * tensor.n_in, tensor.n_in,
+                values.begin());
+  };
+  std::filesystem::remove(path);
+  WriteModel(fields.get(), TinyShape(), type, copy, path, {}, kNeverCancelled);
 }
 
 }  // namespace verillm
