@@ -33,7 +33,7 @@ struct QuantizeOptions {
 
 struct SynthOptions {
   std::string like;
-  std::string tokenizer;
+  std::string tokenizer = "smollm2-135m";
   std::string out;
   std::uint64_t seed = 1;
   std::optional<int> blocks;
@@ -168,7 +168,7 @@ void AddModelCommand(CLI::App& app, Run& run) {
       ->add_option(
           "--tokenizer", synth->tokenizer,
           fmt::format("GGUF file whose tokenizer and chat template are taken, or one of: {}", fmt::join(ModelNames(), ", ")))
-      ->required();
+      ->capture_default_str();
   synth_command->add_option("--out", synth->out, "GGUF file to write")->required();
   synth_command->add_option("--seed", synth->seed, "Seed of the weights")->capture_default_str();
   const auto add_size = [&](const char* name, std::optional<int>& size, const char* what) {
