@@ -6,14 +6,9 @@
 #endif
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <deque>
 #include <exception>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -26,7 +21,10 @@
 #include "engine/sampler.h"
 #include "engine/session.h"
 #include "worker/frame.h"
+#include "worker/inbox.h"
+#include "worker/outbox.h"
 #include "worker/protocol.h"
+#include "worker/row_sender.h"
 #include "worker/turn.h"
 
 namespace verillm {
@@ -35,9 +33,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kDefaultChunk = 512;
-// Rows and tokens are sent when this much has come together, or after this time, whichever is first.
-constexpr std::size_t kBatchBytes = std::size_t{1} << 20;
-constexpr std::chrono::milliseconds kBatchTime(250);
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -49,177 +44,6 @@ int UsableCores() {
 #endif
   return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
-
-// Reads frames on a thread of its own, so that a cancel is seen while a request is computed.
-class Inbox {
- public:
-  explicit Inbox(int descriptor) : reader_([this, descriptor] { Read(descriptor); }) {}
-  ~Inbox() { reader_.join(); }
-  Inbox(const Inbox&) = delete;
-  Inbox& operator=(const Inbox&) = delete;
-
-  // The next request; nullopt at the end of the input. Error(kWorker) where the stream is damaged.
-  std::optional<Frame> Next() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !requests_.empty() || ended_; });
-    if (requests_.empty()) {
-      if (failure_) std::rethrow_exception(failure_);
-      return std::nullopt;
-    }
-    Frame request = std::move(requests_.front());
-    requests_.pop_front();
-    return request;
-  }
-
-  const std::atomic<bool>& cancel() const { return cancel_; }
-
- private:
-  void Read(int descriptor) {
-    std::exception_ptr failure;
-    try {
-      while (std::optional<Frame> frame = ReadFrame(descriptor)) {
-        const std::lock_guard lock(mutex_);
-        const auto type = frame->head.find("type");
-        if (type != frame->head.end() && *type == "cancel") {
-          cancel_ = true;
-        } else {
-          // A cancel that came before belongs to an earlier request.
-          cancel_ = false;
-          requests_.push_back(*std::move(frame));
-        }
-        changed_.notify_one();
-      }
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    const std::lock_guard lock(mutex_);
-    failure_ = failure;
-    ended_ = true;
-    cancel_ = true;  // nobody waits for the answer any more
-    changed_.notify_one();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Frame> requests_;
-  bool ended_ = false;
-  std::exception_ptr failure_;
-  std::atomic<bool> cancel_ = false;
-  std::thread reader_;
-};
-
-// Sends frames, whole, whichever thread they come from.
-class Outbox {
- public:
-  explicit Outbox(int descriptor) : descriptor_(descriptor) {}
-
-  void Send(const Json& head, std::span<const std::byte> payload = {}) {
-    const std::lock_guard lock(mutex_);
-    WriteFrame(descriptor_, head, payload);
-  }
-
-  // A total of 0 says that there is nothing to count.
-  void SendProgress(std::string_view phase, double done, double total) {
-    Send({{"type", "progress"}, {"phase", phase}, {"done", done}, {"total", total}});
-  }
-
- private:
-  int descriptor_;
-  std::mutex mutex_;
-};
-
-// Says "alive" at intervals as long as it lives, so that the client can tell a long computation from a worker that hangs.
-class Heartbeat {
- public:
-  explicit Heartbeat(Outbox& outbox) : thread_([this, &outbox] { Beat(outbox); }) {}
-  ~Heartbeat() {
-    {
-      const std::lock_guard lock(mutex_);
-      stops_ = true;
-    }
-    stopping_.notify_one();
-    thread_.join();
-  }
-  Heartbeat(const Heartbeat&) = delete;
-  Heartbeat& operator=(const Heartbeat&) = delete;
-
- private:
-  void Beat(Outbox& outbox) {
-    std::unique_lock lock(mutex_);
-    while (!stopping_.wait_for(lock, kHeartbeat, [this] { return stops_; })) {
-      try {
-        outbox.Send({{"type", "alive"}});
-      } catch (const Error&) {
-        return;  // nobody reads any more; who sends the reply will find out
-      }
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable stopping_;
-  bool stops_ = false;
-  std::thread thread_;
-};
-
-// Encodes rows as they are computed and sends them, and the tokens that belong to them, in batches.
-class RowSender {
- public:
-  RowSender(Outbox& outbox, StateType type) : outbox_(outbox), type_(type) {}
-
-  void AddRows(const StateRows& rows) {
-    const std::size_t width = rows.states.size() / static_cast<std::size_t>(rows.n_rows);
-    const std::size_t element_bytes = static_cast<std::size_t>(FormatOf(type_).bytes);
-    const std::size_t step = std::max<std::size_t>(1, kBatchBytes / (width * element_bytes)) * width;
-    for (std::size_t done = 0; done < rows.states.size(); done += step) {
-      const auto part = rows.states.subspan(done, std::min(step, rows.states.size() - done));
-      std::vector<std::byte>& bytes = rows_[rows.point];
-      const std::size_t n_bytes = part.size() * element_bytes;
-      bytes.resize(bytes.size() + n_bytes);
-      n_overflow_ += EncodeStates(part, type_, std::span(bytes).last(n_bytes));
-      n_bytes_ += n_bytes;
-      if (n_bytes_ >= kBatchBytes) Send();
-    }
-  }
-
-  void AddToken(Token token, std::string_view text) {
-    tokens_.push_back(token);
-    text_ += text;
-    SendIfDue();
-  }
-
-  void AddMargin(double margin) { margins_.push_back(margin); }
-
-  void SendIfDue() {
-    if (Clock::now() - last_sent_ >= kBatchTime) Send();
-  }
-
-  void Send() {
-    last_sent_ = Clock::now();
-    n_bytes_ = 0;
-    for (auto& [point, rows] : rows_) {
-      if (!rows.empty()) outbox_.Send({{"type", "rows"}, {"point", point.Name()}}, rows);
-      rows.clear();
-    }
-    if (!tokens_.empty()) {
-      outbox_.Send({{"type", "tokens"}, {"tokens", std::exchange(tokens_, {})}}, std::as_bytes(std::span(text_)));
-      text_.clear();
-    }
-    if (!margins_.empty()) outbox_.Send({{"type", "margins"}, {"margins", std::exchange(margins_, {})}});
-  }
-
-  std::uint64_t n_overflow() const { return n_overflow_; }
-
- private:
-  Outbox& outbox_;
-  StateType type_;
-  std::map<CapturePoint, std::vector<std::byte>> rows_;  // not sent yet
-  std::size_t n_bytes_ = 0;
-  std::vector<Token> tokens_;
-  std::string text_;
-  std::vector<double> margins_;
-  Clock::time_point last_sent_ = Clock::now();
-  std::uint64_t n_overflow_ = 0;
-};
 
 class Server {
  public:
