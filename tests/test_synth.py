@@ -100,6 +100,7 @@ def test_bad_requests_are_refused_and_write_nothing(run, model, tmp_path):
     assert_refused(refuse("--vocabulary", 1000), model, "49152 tokens", "vocabulary of 1000")
     assert_refused(refuse(tokenizer=tmp_path / "none.gguf"), tmp_path / "none.gguf", "no such model file")
     assert_usage(refuse("--seed", "seven"), "--seed")
+    assert_usage(refuse("--seed", -1), "--seed")
     assert_usage(refuse("--vocabulary", 0), "--vocabulary")
     assert_usage(run("model", "synth", "--like", "llama-tiny"), "--out")
     assert list(tmp_path.iterdir()) == []

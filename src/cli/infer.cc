@@ -117,7 +117,9 @@ void AddInferCommand(CLI::App& app, Run& run) {
   command->add_option("--temperature", options->sampling.temperature, "0 takes the most likely token")->capture_default_str();
   command->add_option("--top-p", options->sampling.top_p, "Sample among the most likely tokens up to this probability")
       ->capture_default_str();
-  command->add_option("--seed", options->sampling.seed, "Of the public randomness (Gumbel-max)")->capture_default_str();
+  command->add_option("--seed", options->sampling.seed, "Of the public randomness (Gumbel-max)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_flag("--ignore-end", options->sampling.ignore_end, "Go on after an end-of-text token");
   command->add_option("--layers-every", options->layers_every, "Record every so many layers (default: 8)");
   command->add_flag("--no-final", options->no_final, "Do not record the state after the final norm");

@@ -170,7 +170,7 @@ void AddModelCommand(CLI::App& app, Run& run) {
           fmt::format("GGUF file whose tokenizer and chat template are taken, or one of: {}", fmt::join(ModelNames(), ", ")))
       ->capture_default_str();
   synth_command->add_option("--out", synth->out, "GGUF file to write")->required();
-  synth_command->add_option("--seed", synth->seed, "Seed of the weights")->capture_default_str();
+  synth_command->add_option("--seed", synth->seed, "Seed of the weights")->check(CLI::NonNegativeNumber)->capture_default_str();
   const auto add_size = [&](const char* name, std::optional<int>& size, const char* what) {
     synth_command->add_option(name, size, what)->check(CLI::PositiveNumber);
   };
