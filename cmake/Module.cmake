@@ -24,6 +24,8 @@ function(verillm_module name)
   if(VERILLM_TESTS AND tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE verillm_${name} verillm_warnings GTest::gmock GTest::gtest_main)
+    # Tests are built more often than their own code has anything to compute.
+    target_compile_options(${name}_test PRIVATE $<$<CONFIG:Release>:-O1>)
     target_compile_definitions(${name}_test PRIVATE VERILLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     gtest_discover_tests(${name}_test PROPERTIES LABELS unit)
   endif()
