@@ -1,13 +1,17 @@
 # Finds llama.cpp: an installed one that has what verillm needs, else the pinned source, built once into the per-user cache by
 # scripts/build-engine. VERILLM_ENGINE_OPTIONS is passed to that build, e.g. "-DGGML_CUDA=ON".
-set(VERILLM_ENGINE_OPTIONS "" CACHE STRING "Options for the build of llama.cpp: GGML_CUDA, GGML_VULKAN, GGML_METAL ...")
+set(VERILLM_ENGINE_OPTIONS "" CACHE STRING "Options for the build of llama.cpp")
 option(VERILLM_SYSTEM_ENGINE "Use an installed llama.cpp where it is new enough" ON)
-foreach(backend CUDA VULKAN METAL)
+foreach(backend CUDA METAL)
   option(VERILLM_${backend} "Build llama.cpp with its ${backend} backend" OFF)
   if(VERILLM_${backend})
     list(APPEND VERILLM_ENGINE_OPTIONS "-DGGML_${backend}=ON")
   endif()
 endforeach()
+option(VERILLM_VULKAN "Build llama.cpp with its Vulkan backend where glslc is installed" ON)
+if(NOT VERILLM_VULKAN)
+  list(APPEND VERILLM_ENGINE_OPTIONS "-DGGML_VULKAN=OFF")
+endif()
 
 # What verillm needs of an installed llama.cpp: shared libraries with loadable backends, and the calls of src/engine.
 function(verillm_engine_has_what_we_need result)

@@ -52,6 +52,23 @@ install_packages() {
     die "apt-get could not install $missing"
 }
 
+# foreign_apt FOLDER SUITE ARCHITECTURE: in FOLDER, an apt for packages of another release or architecture of Debian, which are fetched and
+# checked but not installed: "${apt[@]}" is its apt-get, FOLDER/cache/archives where it puts them. Fails, saying why, where it cannot.
+foreign_apt() {
+  local folder="$1" suite="$2" architecture="$3" site
+  site="$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -m 1 '/debian/\?$')" ||
+    { say "apt knows no mirror of Debian"; return 1; }
+  rm -rf "$folder"
+  mkdir -p "$folder/sources" "$folder/lists/partial" "$folder/cache/archives/partial"
+  touch "$folder/status"
+  printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
+    "$site" "$suite" >"$folder/sources/foreign.sources"
+  apt=(apt-get -qq -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$folder/sources" -o "Dir::State::lists=$folder/lists"
+    -o "Dir::State::status=$folder/status" -o "Dir::Cache=$folder/cache" -o "APT::Architecture=$architecture"
+    -o "APT::Architectures=$architecture" -o APT::Sandbox::User=)
+  "${apt[@]}" update >&2
+}
+
 # build TARGET...: configure and build in build/ (or $VERILLM_BUILD).
 build() {
   local folder="${VERILLM_BUILD:-build}"

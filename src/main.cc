@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
   verillm::AddKeyCommand(app, run);
   verillm::AddReceiptCommand(app, run);
   verillm::AddWorkerCommand(app, run);
+  verillm::AddRpcServerCommand(app, run);
 
   try {
     app.parse(argc, argv);

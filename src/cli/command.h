@@ -64,6 +64,7 @@ void AddExperimentCommand(CLI::App& app, Run& run);
 void AddKeyCommand(CLI::App& app, Run& run);
 void AddReceiptCommand(CLI::App& app, Run& run);
 void AddWorkerCommand(CLI::App& app, Run& run);
+void AddRpcServerCommand(CLI::App& app, Run& run);
 
 }  // namespace verillm
 

@@ -20,8 +20,11 @@ int RunDevices(const DevicesOptions& options, Streams& streams) {
   Json rows = Json::array();
   ProgressLine progress(streams);
   for (const DeviceCandidate& candidate : ListDevices()) {
-    Json row = {
-        {"name", candidate.name}, {"backend", candidate.backend}, {"can_run", candidate.can_run}, {"needs", candidate.features}};
+    Json row = {{"name", candidate.name},
+                {"backend", candidate.backend},
+                {"can_run", candidate.can_run},
+                {"needs", candidate.features},
+                {"software", candidate.software}};
     if (candidate.can_run) {
       progress.Show("asking " + candidate.name);
       try {
@@ -56,7 +59,8 @@ int RunDevices(const DevicesOptions& options, Streams& streams) {
                       : fmt::format("{}{}", needs.size() > 3 ? "... " : "",
                                     fmt::join(needs.end() - static_cast<std::ptrdiff_t>(std::min<std::size_t>(needs.size(), 3)),
                                               needs.end(), " ")),
-                  can_run ? row.at("description").get<std::string>() : "cannot run: " + row.at("reason").get<std::string>()});
+                  can_run ? row.at("description").get<std::string>() + (row.at("software").get<bool>() ? " (software)" : "")
+                          : "cannot run: " + row.at("reason").get<std::string>()});
   }
   table.Print(streams.out);
   return 0;

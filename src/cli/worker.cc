@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <memory>
 
 #include "base/error.h"
@@ -14,6 +15,8 @@ namespace {
 
 int RunWorker(WorkerOptions options, bool shares) {
   options.model_folders.push_back(ModelFolder());
+  // Where ggml aborts it would start a debugger, whose words hide what went wrong.
+  ::setenv("GGML_NO_BACKTRACE", "1", 0);
   if (!shares) options.turn_file = TurnFileOfHost();
   // Frames get the real standard output to themselves: whatever a library prints goes to standard error.
   const int output = ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
