@@ -119,9 +119,10 @@ def test_experiments_are_listed_with_what_they_expect(run):
     listed = json.loads(done.out)
     assert listed["schema_version"] == 2
     experiments = {entry["configuration"]: entry for entry in listed["experiments"]}
-    names = ["detection", "detection-floor", "exp1", "exp2", "exp2-qwen2.5-7b", "exp3", "exp4", "exp5", "exp6", "false-alarms", "precision", "sampling"]
-    assert set(experiments) == {f"configs/{name}.yaml" for name in names}
-    expected = {name: experiments[f"configs/{name}.yaml"]["expected"] for name in names}
+    configurations = [path for path in (ROOT / "configs").glob("*.yaml") if "\nexperiment:" in path.read_text()]
+    assert len(configurations) > 10
+    assert set(experiments) == {f"configs/{path.name}" for path in configurations}
+    expected = {path.stem: experiments[f"configs/{path.name}"]["expected"] for path in configurations}
     assert (expected["exp1"], expected["exp3"], expected["exp4"], expected["exp5"], expected["exp6"]) == ("accept", "reject", "reject", "reject", "accept")
     assert expected["detection"] == "cheats rejected"
     assert experiments["configs/exp5.yaml"]["lazy_verifiers"] == LAZY
