@@ -13,6 +13,12 @@ if(NOT VERILLM_VULKAN)
   list(APPEND VERILLM_ENGINE_OPTIONS "-DGGML_VULKAN=OFF")
 endif()
 
+# The engine for another kind of machine is built with the compilers that verillm is built with; it needs no library of that machine.
+if(CMAKE_CROSSCOMPILING)
+  list(APPEND VERILLM_ENGINE_OPTIONS "-DCMAKE_SYSTEM_NAME=${CMAKE_SYSTEM_NAME}" "-DCMAKE_SYSTEM_PROCESSOR=${CMAKE_SYSTEM_PROCESSOR}"
+    "-DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}" "-DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}" -DGGML_BLAS=OFF -DGGML_VULKAN=OFF)
+endif()
+
 # What verillm needs of an installed llama.cpp: shared libraries with loadable backends, and the calls of src/engine.
 function(verillm_engine_has_what_we_need result)
   include(CheckCXXSourceCompiles)

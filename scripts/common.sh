@@ -32,14 +32,15 @@ fetch_pypi() {
   [ "$status" -eq 0 ] || die "pip could not download $name $version (is a package index reachable?)"
 }
 
-# install_packages: install the Debian packages of scripts/packages.txt that are missing; without root, say which they are.
+# install_packages [FILE]: install the Debian packages of scripts/packages.txt that are missing; without root, say which they are.
 install_packages() {
+  local list="${1:-$(dirname "${BASH_SOURCE[0]}")/packages.txt}"
   if ! command -v dpkg-query >/dev/null; then
-    say "this is no Debian: install what scripts/packages.txt lists in your system's way"
+    say "this is no Debian: install what $list lists in your system's way"
     return
   fi
   local wanted missing
-  wanted="$(grep -v '^#' "$(dirname "${BASH_SOURCE[0]}")/packages.txt")"
+  wanted="$(grep -v '^#' "$list")"
   missing="$(comm -23 <(sort <<<"$wanted") <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | awk '/^ii/ { print $2 }' | sort -u))"
   missing="$(tr '\n' ' ' <<<"$missing")"
   [ -n "${missing// /}" ] || return 0
