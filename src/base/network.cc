@@ -31,6 +31,14 @@ bool Connects(const addrinfo& address, std::chrono::milliseconds patience) {
 
 }  // namespace
 
+std::optional<Endpoint> ParseEndpoint(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  const std::string_view port = text.substr(colon + 1);
+  if (port.empty() || port.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+  return Endpoint{.host = std::string(text.substr(0, colon)), .port = std::string(port)};
+}
+
 bool AcceptsConnections(const std::string& host, const std::string& port, std::chrono::milliseconds patience) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;

@@ -35,6 +35,19 @@ class LocalSocket {
   std::string port_;
 };
 
+TEST(ParseEndpoint, IsHostAndPort) {
+  const auto endpoint = ParseEndpoint("gpu-box:50052");
+  ASSERT_TRUE(endpoint.has_value());
+  EXPECT_EQ(endpoint->host, "gpu-box");
+  EXPECT_EQ(endpoint->port, "50052");
+}
+
+TEST(ParseEndpoint, RefusesWhatIsNone) {
+  for (const char* const text : {"", ":", "gpu-box", "gpu-box:", ":50052", "gpu-box:http", "gpu-box:5 "}) {
+    EXPECT_FALSE(ParseEndpoint(text).has_value()) << text;
+  }
+}
+
 TEST(AcceptsConnections, IsTrueWhereSomebodyListens) {
   LocalSocket socket;
   EXPECT_FALSE(AcceptsConnections("127.0.0.1", socket.port(), kPatience));

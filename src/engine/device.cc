@@ -63,8 +63,8 @@ bool IsSoftware(std::string_view description) {
 // The device of an RPC server of llama.cpp. ggml ends this process where the connection is lost, or cannot be made: hence the
 // look before.
 ggml_backend_dev_t ConnectRpc(const std::string& endpoint) {
-  const std::size_t colon = endpoint.rfind(':');
-  if (!AcceptsConnections(endpoint.substr(0, colon), endpoint.substr(colon + 1), kRpcPatience)) {
+  const auto [host, port] = ParseEndpoint(endpoint).value();
+  if (!AcceptsConnections(host, port, kRpcPatience)) {
     throw Error(ErrorKind::kWorker, fmt::format("no RPC server of llama.cpp answers at {}", endpoint));
   }
   const ggml_backend_reg_t rpc = LoadBackend("rpc");
@@ -144,7 +144,7 @@ Device Device::Open(std::string_view name) {
   const Family* family =
       std::find_if(std::begin(kFamilies), std::end(kFamilies), [&](const Family& f) { return f.user_name == parsed.family; });
   const bool is_gpu = family != std::end(kFamilies);
-  const bool is_rpc = parsed.family == "rpc" && parsed.rest.find(':') != std::string::npos;
+  const bool is_rpc = parsed.family == "rpc" && ParseEndpoint(parsed.rest);
   if ((parsed.family != "cpu" && name != "blas" && !is_gpu && !is_rpc) || name.ends_with(':')) ThrowUnknown(name);
 
   const std::vector<CpuVariant> variants = CpuVariants();

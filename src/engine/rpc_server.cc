@@ -5,14 +5,13 @@
 #include <ggml-rpc.h>
 
 #include "base/error.h"
+#include "base/network.h"
 #include "engine/backend.h"
 
 namespace verillm {
 
 void ServeRpc(const Device& device, const std::string& endpoint, int threads) {
-  const std::size_t colon = endpoint.rfind(':');
-  if (colon == std::string::npos || colon == 0 || endpoint.find_first_not_of("0123456789", colon + 1) != std::string::npos ||
-      colon + 1 == endpoint.size()) {
+  if (!ParseEndpoint(endpoint)) {
     throw Error(ErrorKind::kUsage,
                 fmt::format("\"{}\" is no endpoint: name one as HOST:PORT, such as 127.0.0.1:50052", endpoint));
   }
