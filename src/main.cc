@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
   app.footer(
       "Exit codes: 0 accepted or done, 1 rejected, 2 usage, input or input/output, 3 inconclusive, 4 a worker or device failed.");
   bool verbose = false;
-  app.add_flag("--verbose", verbose, "Show what the engine and the workers say");
+  app.add_flag("--verbose", verbose, "Show what the engine and the workers say, and how long each step took");
 
   verillm::Run run;
   verillm::AddDevicesCommand(app, run);

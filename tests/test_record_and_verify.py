@@ -1,6 +1,7 @@
 """An honest prover is accepted on another CPU variant, a cheating one is rejected, and the trace is what it says it is."""
 
 import json
+import re
 import struct
 
 import numpy
@@ -53,6 +54,17 @@ def test_honest_prover_is_accepted_on_the_same_device(run, model, honest, varian
     assert result["verdict"] == "accept", result["reason"]
     # Generation takes one token at a time and verification all at once, so they differ a little even here.
     assert 0.001 < result["per_capture_point"]["24"]["Pe"] < 0.04
+
+
+def test_verbose_says_how_long_each_step_took(run, model, honest):
+    done = run("--verbose", "verify", honest, "--model", model)
+    assert done.code == 0, done.err
+    took = dict(re.findall(r"debug: (?!debug)(.*) took ([0-9.]+) s$", done.err, re.MULTILINE))
+    assert {"start of worker cpu", "opening device cpu", "loading the model", "making the context", "prefill", "comparison, beside the prefill",
+            "judging by policy paper", "end of a process that was started"} <= set(took)
+    assert float(took["start of worker cpu"]) >= float(took["opening device cpu"]) > 0
+    assert float(took["prefill"]) > float(took["comparison, beside the prefill"]) > 0
+    assert "took" not in run("verify", honest, "--model", model).err
 
 
 def test_blas_verifier_computes_with_blas(run, model, honest, variants):

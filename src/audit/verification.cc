@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace verillm {
 namespace {
@@ -170,15 +171,19 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
       for (int i = header.n_prompt; i < end; ++i) kept->AppendToken(trace.tokens()[static_cast<std::size_t>(i)]);
     }
     WorkerEvents events;
+    std::chrono::duration<double> comparing(0);
     events.margins = [&](std::span<const double> margins) { comparison.Add(margins); };
     events.rows = [&](CapturePoint point, std::span<const std::byte> rows) {
+      const auto before = std::chrono::steady_clock::now();
       comparison.Add(point, rows);
+      comparing += std::chrono::steady_clock::now() - before;
       if (kept) kept->AppendRows(point, rows);
     };
     events.progress = [&](std::string_view phase, double done, double total) {
       if (progress) progress(phase, static_cast<int>(done), static_cast<int>(total));
     };
     const PrefillResult result = worker.Prefill(prefill, events);
+    Log(LogLevel::kDebug, fmt::format("comparison, beside the prefill, took {:.4f} s", comparing.count()));
     verification.schedule = result.schedule;
     verification.n_overflow = result.n_overflow;
     if (kept) kept->Finish(result.schedule, result.n_overflow);

@@ -2,8 +2,11 @@
 #ifndef VERILLM_BASE_LOG_H_
 #define VERILLM_BASE_LOG_H_
 
+#include <chrono>
 #include <functional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace verillm {
 
@@ -15,6 +18,19 @@ using LogSink = std::function<void(LogLevel level, std::string_view message)>;
 void SetLogSink(LogSink sink);
 
 void Log(LogLevel level, std::string_view message);
+
+// Says at the end of its life how long it lasted, as a debug message: "WHAT took 0.0123 s".
+class LoggedTime {
+ public:
+  explicit LoggedTime(std::string what) : what_(std::move(what)) {}
+  ~LoggedTime();
+  LoggedTime(const LoggedTime&) = delete;
+  LoggedTime& operator=(const LoggedTime&) = delete;
+
+ private:
+  std::string what_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
 
 }  // namespace verillm
 

@@ -99,6 +99,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command) {
 }
 
 ChildProcess::~ChildProcess() {
+  const LoggedTime timed("end of a process that was started");
   WaitForEnd(std::chrono::milliseconds(500));
   if (output_ >= 0) ::close(output_);
 }

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/network.h"
 #include "engine/backend.h"
 #include "engine/cpu_variant.h"
@@ -136,6 +137,7 @@ std::pair<std::string, std::string> MostDifferentDevices(const std::vector<Devic
 }
 
 Device Device::Open(std::string_view name) {
+  const LoggedTime timed(fmt::format("opening device {}", name));
   static std::optional<std::string> opened;
   if (opened && *opened != name) {
     throw Error(ErrorKind::kWorker, fmt::format("this process has opened {} and cannot open {} too", *opened, name));

@@ -8,6 +8,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "engine/gguf_file.h"
 
 namespace verillm {
@@ -29,6 +30,7 @@ void Model::Free::operator()(llama_model* model) const { llama_model_free(model)
 
 Model::Model(const std::filesystem::path& path, std::string digest, const Device& device,
              const std::function<bool(double)>& progress) {
+  const LoggedTime timed("loading the model");
   const GgufSummary summary = InspectGguf(path);
 
   std::array<ggml_backend_dev_t, 2> devices = {device.offload(), nullptr};

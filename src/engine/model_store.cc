@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "engine/quantize.h"
 
@@ -130,6 +131,7 @@ fs::path CacheFolder() {
 fs::path ModelFolder() { return CacheFolder() / "models"; }
 
 ModelReference ReferenceTo(const fs::path& path, const ByteProgress& progress) {
+  const LoggedTime timed(fmt::format("digest of {}", path.string()));
   std::error_code error;
   const std::uint64_t size = fs::file_size(path, error);
   if (error) throw Error(ErrorKind::kIo, fmt::format("{}: cannot read: {}", path.string(), error.message()));

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "policy/calibrated_policy.h"
 #include "policy/rules.h"
 #include "policy/sampling_check.h"
@@ -160,6 +161,7 @@ Policy MakeCalibratedPolicy(Calibration calibration) {
 }
 
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response) {
+  const LoggedTime timed(fmt::format("judging by policy {}", policy.name));
   PolicyResult result;
   result.policy = policy.name;
   result.version = policy.version;

@@ -176,6 +176,7 @@ class Server {
       };
     }
     Session& session = SessionFor(result.schedule, std::move(recording));
+    const LoggedTime timed("prefill");
     const auto start = Clock::now();
     const auto report = [&](int done) {
       sender.Send();
@@ -254,6 +255,7 @@ class Server {
       session_->Restart(std::move(recording));
     } else {
       session_.reset();
+      const LoggedTime timed("making the context");
       session_ = std::make_unique<Session>(LoadedModel(), schedule, std::move(recording), inbox_.cancel());
     }
     return *session_;

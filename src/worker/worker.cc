@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "worker/frame.h"
 
 namespace verillm {
@@ -117,6 +118,7 @@ auto Worker::Checked(Read read) {
 
 Worker::Worker(WorkerCommand command, const std::atomic<bool>& cancel, std::chrono::milliseconds timeout)
     : command_(std::move(command)), cancel_(cancel), timeout_(timeout), process_(FullCommand(command_)) {
+  const LoggedTime timed(fmt::format("start of worker {}", command_.name));
   const Frame reply = Ask({.head = {{"type", "hello"}}}, {});
   // The version comes first: a reply of another version may look different.
   const auto found = reply.head.find("protocol");
