@@ -2,20 +2,17 @@
 // same run. Rounds alternate between the contenders, and medians of the rounds' ratios are printed:
 //
 //   recording      generation by a worker with the default capture plan, states written to a trace, against llama.cpp generating
-//   the
-//                  same tokens with the same sampler: decode time
+//                  the same tokens with the same sampler: decode time
 //   verification   one prefill by a worker with comparison of all states (full plan; plan ending at layer 24) against llama.cpp's
 //                  prefill of the same tokens, logits of the last one only; from request to verdict's statistics, both in
 //                  contexts that have been used before, and with the full plan also where both make their contexts anew
 //
 //   benchmark_generation_and_verification MODEL.gguf [DEVICE] [PROMPT TOKENS] [OUTPUT TOKENS] [ROUNDS]
 #include <fmt/format.h>
-#include <llama.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -29,51 +26,14 @@
 #include "engine/device.h"
 #include "engine/model.h"
 #include "engine/model_store.h"
-#include "engine/sampler.h"
 #include "median.h"
+#include "plain_context.h"
 #include "worker/worker.h"
 
 namespace verillm {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-constexpr int kChunk = 512;
-
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// llama.cpp by itself: no callback, no capture.
-class PlainContext {
- public:
-  PlainContext(const Model& model, int n_context) : model_(model) {
-    llama_context_params params = llama_context_default_params();
-    params.n_ctx = static_cast<std::uint32_t>(n_context);
-    params.n_batch = params.n_ubatch = static_cast<std::uint32_t>(std::min(kChunk, n_context));
-    params.n_threads = params.n_threads_batch = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    context_.reset(llama_init_from_model(model.get(), params));
-    if (!context_) throw Error(ErrorKind::kWorker, "llama.cpp cannot make a context");
-  }
-
-  void Clear() { llama_memory_clear(llama_get_memory(context_.get()), true); }
-
-  void Append(std::vector<Token> tokens) {
-    for (std::size_t done = 0; done < tokens.size(); done += kChunk) {
-      const int n = static_cast<int>(std::min<std::size_t>(kChunk, tokens.size() - done));
-      if (llama_decode(context_.get(), llama_batch_get_one(tokens.data() + done, n)) != 0)
-        throw Error(ErrorKind::kWorker, "llama_decode failed");
-    }
-    llama_synchronize(context_.get());
-  }
-
-  std::span<const float> logits() const {
-    return {llama_get_logits_ith(context_.get(), -1), static_cast<std::size_t>(model_.identity().n_vocab)};
-  }
-
- private:
-  const Model& model_;
-  std::unique_ptr<llama_context, decltype([](llama_context* context) { llama_free(context); })> context_;
-};
 
 void Report(const char* what, const std::vector<double>& ours, const std::vector<double>& plain) {
   std::vector<double> ratios;
@@ -127,12 +87,7 @@ int Run(int argc, char** argv) {
       context.Clear();
       context.Append({tokens.begin(), tokens.begin() + record.n_prompt});
       const auto start = Clock::now();
-      for (int position = record.n_prompt; position < static_cast<int>(tokens.size()); ++position) {
-        const Token token = Sample(context.logits(), sampling, position);
-        if (token != tokens[static_cast<std::size_t>(position)])
-          throw Error(ErrorKind::kWorker, "plain llama.cpp chose another token: not the same work");
-        context.Append({token});
-      }
+      context.Generate({tokens.begin() + record.n_prompt, tokens.end()}, sampling, record.n_prompt);
       generated.push_back(SecondsSince(start));
     }
     const auto prefill = [&] {
