@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -117,15 +116,13 @@ std::string ChildProcess::WaitForEnd(std::chrono::milliseconds patience) {
   CloseInput();
   const auto deadline = std::chrono::steady_clock::now() + patience;
   int status = 0;
-  std::chrono::milliseconds pause(1);
   while (::waitpid(pid_, &status, WNOHANG) == 0) {
     if (std::chrono::steady_clock::now() >= deadline) {
       ::kill(-pid_, SIGKILL);
       ::waitpid(pid_, &status, 0);
       break;
     }
-    std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   // What a wrapper command left behind would hold the pipe of standard error open.
   ::kill(-pid_, SIGKILL);

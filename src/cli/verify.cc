@@ -142,6 +142,7 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
     streams.out << "\n";
     PrintVerdict(verification.discrepancy, result, streams.out);
   }
+  streams.out << std::flush;  // before the worker ends, which takes longer than the verdict
   return ExitCode(result.verdict);
 }
 

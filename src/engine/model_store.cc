@@ -155,13 +155,23 @@ ModelReference ReferenceTo(const fs::path& path, const ByteProgress& progress) {
 
 fs::path FindModel(const std::vector<fs::path>& folders, const ModelReference& reference, const ByteProgress& progress) {
   std::vector<std::string> searched;
+  std::vector<fs::path> candidates;
   for (const fs::path& folder : folders) {
     searched.push_back(folder.string());
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-      if (!entry.is_regular_file(error) || entry.file_size(error) != reference.file_bytes) continue;
-      if (ReferenceTo(entry.path(), progress).digest == reference.digest) return entry.path();
+      if (entry.is_regular_file(error) && entry.file_size(error) == reference.file_bytes) candidates.push_back(entry.path());
     }
+  }
+  // Others of its size are hashed only where none is remembered to be the one: a client has just hashed it, and edited models
+  // have the size of their original.
+  const Json digests = RememberedDigests();
+  for (const fs::path& candidate : candidates) {
+    if (const auto found = digests.find(DigestKey(candidate)); found != digests.end() && *found == reference.digest)
+      return candidate;
+  }
+  for (const fs::path& candidate : candidates) {
+    if (ReferenceTo(candidate, progress).digest == reference.digest) return candidate;
   }
   throw Error(ErrorKind::kInput, fmt::format("no model with SHA-256 {} in {}; put it there or name its folder with --models",
                                              reference.digest, fmt::join(searched, ", ")));

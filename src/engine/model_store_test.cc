@@ -117,6 +117,15 @@ TEST(FindModel, FindsAFileByContentWhateverItsName) {
   EXPECT_EQ(FindModel(folders, {kDigestOfOne, 9}), cache.folder / "a" / "same size.gguf");
 }
 
+TEST(FindModel, HashesNothingWhereItRemembersWhichFileItIs) {
+  const TestCache cache;
+  for (const char* name : {"a", "b", "c", "d"}) WriteFile(cache.folder / "models" / name, "model one");
+  WriteFile(cache.folder / "models" / "e", "model two");
+  ReferenceTo(cache.folder / "models" / "e");
+  const auto hashed = [](std::uint64_t, std::uint64_t) { ADD_FAILURE() << "a file was hashed"; };
+  EXPECT_EQ(FindModel({cache.folder / "models"}, {kDigestOfTwo, 9}, hashed), cache.folder / "models" / "e");
+}
+
 TEST(FindModel, NamesTheFoldersWhereThereIsNone) {
   const TestCache cache;
   const fs::path below = cache.folder / "a" / "below";
