@@ -24,13 +24,18 @@ constexpr int kChunk = 512;
 
 inline double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// Waits until the threads of who computed before sleep: OpenMP's spin for some milliseconds first, on the cores of who comes next.
+inline void LetThreadsSleep() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }
+
 class PlainContext {
  public:
-  PlainContext(const Model& model, int n_context) : model_(model) {
+  PlainContext(const Model& model, int n_context,
+               int n_threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency())))
+      : model_(model) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<std::uint32_t>(n_context);
     params.n_batch = params.n_ubatch = static_cast<std::uint32_t>(std::min(kChunk, n_context));
-    params.n_threads = params.n_threads_batch = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    params.n_threads = params.n_threads_batch = n_threads;
     context_.reset(llama_init_from_model(model.get(), params));
     if (!context_) throw Error(ErrorKind::kWorker, "llama.cpp cannot make a context");
   }
@@ -44,6 +49,25 @@ class PlainContext {
         throw Error(ErrorKind::kWorker, "llama_decode failed");
     }
     llama_synchronize(context_.get());
+  }
+
+  // The same with the logits of every position from `first_logits` on, a chunk at a time.
+  void AppendForLogits(std::vector<Token> tokens, int first_logits) {
+    llama_batch batch = llama_batch_init(kChunk, 0, 1);
+    for (std::size_t done = 0; done < tokens.size(); done += kChunk) {
+      batch.n_tokens = static_cast<int>(std::min<std::size_t>(kChunk, tokens.size() - done));
+      for (int i = 0; i < batch.n_tokens; ++i) {
+        const int position = static_cast<int>(done) + i;
+        batch.token[i] = tokens[static_cast<std::size_t>(position)];
+        batch.pos[i] = position;
+        batch.n_seq_id[i] = 1;
+        batch.seq_id[i][0] = 0;
+        batch.logits[i] = position >= first_logits;
+      }
+      if (llama_decode(context_.get(), batch) != 0) throw Error(ErrorKind::kWorker, "llama_decode failed");
+    }
+    llama_synchronize(context_.get());
+    llama_batch_free(batch);
   }
 
   // Generates after what was appended. Error(kWorker) where other tokens come out than `expected`: not the same work.

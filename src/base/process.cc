@@ -61,6 +61,10 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command) {
   Pipe input;
   Pipe output;
   Pipe errors;
+#ifdef F_SETPIPE_SZ
+  // Room for a batch of what a child sends, so that it need not wait for us in the middle of its work. Less will do.
+  ::fcntl(output.writing(), F_SETPIPE_SZ, 1 << 20);
+#endif
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, input.reading(), STDIN_FILENO);

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "engine/logit_sums.h"
 
 namespace verillm {
 namespace {
@@ -14,21 +15,21 @@ namespace {
 // How far below the best logit, in units of the temperature, a token may lie: exp(-30) times a vocabulary of 2^20 is below 1e-7.
 constexpr double kReach = 30.0;
 
-// How many temperatures of the descending order are put in order at a time.
+// How many temperatures of the descending order are put in order at a time, and how many hold the top-p set as a rule; both
+// divide those that follow.
 constexpr double kSlice = 3.0;
+constexpr double kNear = 2 * kSlice;
 
 // Infinite logits count as the largest floats, so that every difference is finite.
 float Finite(float logit) { return std::clamp(logit, std::numeric_limits<float>::lowest(), std::numeric_limits<float>::max()); }
 
-// The token with the largest logit, the lowest id among equals.
-std::size_t MostLikely(std::span<const float> logits, int position) {
-  std::size_t best = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] <= logits[best]) continue;  // false for NaN
-    if (std::isnan(logits[i])) {
-      throw Error(ErrorKind::kWorker, fmt::format("the logit of token {} at position {} is not a number", i, position));
-    }
-    best = i;
+// The largest logit; Error(kWorker) where one is NaN.
+float BestLogit(std::span<const float> logits, int position) {
+  const float best = LargestLogit(logits);
+  if (std::isnan(best)) {
+    const auto nan = std::find_if(logits.begin(), logits.end(), [](float logit) { return std::isnan(logit); });
+    throw Error(ErrorKind::kWorker,
+                fmt::format("the logit of token {} at position {} is not a number", nan - logits.begin(), position));
   }
   return best;
 }
@@ -41,42 +42,47 @@ struct Candidate {
 
 bool MoreLikely(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.token < b.token; }
 
-// The tokens within reach of the best one: the top-p set in descending order, then the others in no order. With top_p = 1 the set
-// is all of them in order of token id, because ordering them takes longer than all the rest.
+// The tokens that are kept: the top-p set in descending order; with top_p = 1 all within reach of the best one in order of token
+// id, because ordering them takes longer than all the rest.
 struct Candidates {
-  std::vector<Candidate> all;
-  std::size_t n_kept = 0;
-  double total = 0;  // of all weights, in order of token id
-
-  std::span<const Candidate> kept() const { return std::span(all).first(n_kept); }
-  std::span<const Candidate> others() const { return std::span(all).subspan(n_kept); }
+  std::vector<Candidate> kept;
+  double total = 0;  // of the weights of all tokens within reach
 };
 
 Candidates FindCandidates(std::span<const float> logits, double best, double temperature, double top_p) {
   Candidates result;
-  result.all.reserve(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const float logit = Finite(logits[i]);
-    if (logit < best - kReach * temperature) continue;
-    const double weight = std::exp((logit - best) / temperature);
-    result.all.push_back({logit, static_cast<Token>(i), weight});
-    result.total += weight;
+  const auto gather = [&](double least, double above) {
+    for (const Token token : TokensFrom(logits, least)) {
+      const float logit = Finite(logits[static_cast<std::size_t>(token)]);
+      if (logit < above) result.kept.push_back({logit, token, std::exp((logit - best) / temperature)});
+    }
+  };
+  constexpr double kNoLimit = std::numeric_limits<double>::infinity();
+  const double end_of_reach = best - kReach * temperature;
+  if (top_p == 1) {
+    gather(end_of_reach, kNoLimit);
+    return result;
   }
-  result.n_kept = result.all.size();
-  if (top_p == 1) return result;
+  result.total = SumOfWeights(logits, best, temperature, end_of_reach);
 
-  // Few tokens are kept as a rule, so the order is made slice by slice until there are enough.
+  // Few tokens are kept as a rule, so only those near the best one are gathered first, and they are put in order slice by slice
+  // until there are enough.
   double sum = 0;
-  auto next = result.all.begin();
-  for (double depth = kSlice; next != result.all.end(); depth += kSlice) {
-    const double least = best - depth * temperature;
-    const auto end = std::partition(next, result.all.end(), [&](const Candidate& candidate) { return candidate.logit >= least; });
-    std::sort(next, end, MoreLikely);
-    while (next != end) {
-      sum += next->weight;
-      ++next;
-      if (sum >= top_p * result.total) {
-        result.n_kept = static_cast<std::size_t>(next - result.all.begin());
+  double above = kNoLimit;
+  double depth = 0;
+  std::ptrdiff_t next = 0;
+  for (const double gathered : {kNear, kReach}) {
+    gather(best - gathered * temperature, above);
+    while (depth < gathered) {
+      depth += kSlice;
+      above = best - depth * temperature;
+      const auto end = std::partition(result.kept.begin() + next, result.kept.end(),
+                                      [&](const Candidate& candidate) { return candidate.logit >= above; });
+      std::sort(result.kept.begin() + next, end, MoreLikely);
+      while (next < end - result.kept.begin()) {
+        sum += result.kept[static_cast<std::size_t>(next++)].weight;
+        if (sum < top_p * result.total) continue;
+        result.kept.resize(static_cast<std::size_t>(next));
         return result;
       }
     }
@@ -133,22 +139,22 @@ std::array<std::uint32_t, 4> Philox(std::array<std::uint32_t, 4> counter, std::a
 double GumbelNoise(std::uint64_t seed, int position, Token token) { return -std::log(-std::log(Uniform(seed, position, token))); }
 
 std::vector<Token> TopP(std::span<const float> logits, double temperature, double top_p) {
-  Candidates candidates = FindCandidates(logits, Finite(*std::max_element(logits.begin(), logits.end())), temperature, top_p);
-  if (top_p == 1) std::sort(candidates.all.begin(), candidates.all.end(), MoreLikely);
+  Candidates candidates = FindCandidates(logits, Finite(LargestLogit(logits)), temperature, top_p);
+  if (top_p == 1) std::sort(candidates.kept.begin(), candidates.kept.end(), MoreLikely);
   std::vector<Token> tokens;
-  for (const Candidate& candidate : candidates.kept()) tokens.push_back(candidate.token);
+  for (const Candidate& candidate : candidates.kept) tokens.push_back(candidate.token);
   return tokens;
 }
 
 Token Sample(std::span<const float> logits, const Sampling& sampling, int position) {
-  const std::size_t most_likely = MostLikely(logits, position);
-  if (sampling.temperature == 0) return static_cast<Token>(most_likely);
-  const double best = Finite(logits[most_likely]);
+  const float largest = BestLogit(logits, position);
+  if (sampling.temperature == 0) return static_cast<Token>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
+  const double best = Finite(largest);
   const Candidates candidates = FindCandidates(logits, best, sampling.temperature, sampling.top_p);
   Scores scores(sampling, position, best);
   const Candidate* chosen = nullptr;
   double chosen_score = 0;
-  for (const Candidate& candidate : candidates.kept()) {
+  for (const Candidate& candidate : candidates.kept) {
     if (scores.BelowBar(candidate)) continue;
     const double score = scores.Of(candidate.token, candidate.logit);
     if (chosen == nullptr || score > chosen_score || (score == chosen_score && MoreLikely(candidate, *chosen))) {
@@ -165,7 +171,7 @@ double SamplingMargin(std::span<const float> logits, const Sampling& sampling, i
     throw Error(ErrorKind::kInput,
                 fmt::format("token {} at position {} is outside the vocabulary of {}", token, position, logits.size()));
   }
-  const double best = Finite(logits[MostLikely(logits, position)]);
+  const double best = Finite(BestLogit(logits, position));
   const float logit = Finite(logits[static_cast<std::size_t>(token)]);
   const double temperature = sampling.temperature;
   if (temperature == 0) return best - logit;
@@ -178,7 +184,7 @@ double SamplingMargin(std::span<const float> logits, const Sampling& sampling, i
   double rival = 0;
   double before = 0;
   bool kept = false;
-  for (const Candidate& candidate : candidates.kept()) {
+  for (const Candidate& candidate : candidates.kept) {
     if (candidate.token == token) {
       kept = true;
     } else if (!scores.BelowBar(candidate)) {
@@ -194,10 +200,16 @@ double SamplingMargin(std::span<const float> logits, const Sampling& sampling, i
   }
   if (kept) return rival;
 
+  // Those kept stand before it, of the others some.
+  const double out_of_reach = std::max(0.0, best - kReach * temperature - logit);
+  before = 0;
   double after = 0;
   const Candidate claimed = {logit, token, 0};
-  for (const Candidate& candidate : candidates.others()) (MoreLikely(candidate, claimed) ? before : after) += candidate.weight;
-  const double out_of_reach = std::max(0.0, best - kReach * temperature - logit);
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const Candidate other = {Finite(logits[i]), static_cast<Token>(i), 0};
+    if (other.logit < best - kReach * temperature) continue;
+    (MoreLikely(other, claimed) ? before : after) += std::exp((other.logit - best) / temperature);
+  }
   if (out_of_reach > 0) after = std::exp(-kReach);
   return rival + std::max(0.0, temperature * (std::log(before / after) - edge)) + out_of_reach;
 }

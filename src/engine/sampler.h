@@ -30,8 +30,8 @@ double GumbelNoise(std::uint64_t seed, int position, Token token);
 // The top-p set: the most likely tokens of softmax(logits / temperature) in descending order (equal logits: lower id first) up to
 // and including the one at which their probabilities reach top_p; with top_p = 1 all. Tokens more than 30 temperatures below the
 // best one (out of reach), which have less than 1e-7 of the probability together, are never kept nor counted. What decides ties:
-// probabilities are exp((logit - best logit) / temperature) over their sum, added up in order of token id; shares are added up in
-// descending order. temperature > 0, 0 < top_p <= 1, no logit NaN; infinite logits count as the largest floats.
+// probabilities are exp((logit - best logit) / temperature) over their sum (SumOfWeights), and shares are added up in descending
+// order. temperature > 0, 0 < top_p <= 1, no logit NaN; infinite logits count as the largest floats.
 std::vector<Token> TopP(std::span<const float> logits, double temperature, double top_p);
 
 // The token chosen for `position` (its own position in the sequence). Temperature 0 takes the largest logit, the lowest id among

@@ -91,18 +91,26 @@ class Session::Recorder {
     return (needs_outputs_ && position >= recording_.first_position) || WantsLogits(position);
   }
   bool WantsLogits(int position) const { return position >= recording_.first_logits; }
+  // Nothing is asked of the positions before this one: later ones attend to them, that is all.
+  int first_wanted() const { return std::min(recording_.first_position, recording_.first_logits); }
   bool WantsAnyLogits() const { return recording_.first_logits != std::numeric_limits<int>::max(); }
 
   void HandOutLogits(int position, std::span<const float> logits) const { recording_.logits_sink(position, logits); }
 
   // Announces a pass over `n_tokens` positions from `position` on, the last rows of a batch of `n_batch`; `stop_early` lets it
-  // end at the last capture point.
-  void Begin(int position, int n_tokens, int n_batch, bool stop_early) {
+  // end at the last capture point, `only_attended` already where later positions find its keys and values.
+  void Begin(int position, int n_tokens, int n_batch, bool stop_early, bool only_attended) {
     position_ = position;
     n_tokens_ = n_tokens;
     n_batch_ = n_batch;
     n_recorded_ = std::clamp(position + n_tokens - recording_.first_position, 0, n_tokens);
     stop_early_ = stop_early;
+    last_stores_.clear();
+    if (only_attended) {
+      const bool to_last_point = stop_early && !recording_.plan.points.empty() && !recording_.plan.points.back().is_final();
+      const int last_block = to_last_point ? recording_.plan.points.back().layer() - 1 : n_layer_ - 1;
+      last_stores_ = {fmt::format("cache_k_l{} ", last_block), fmt::format("cache_v_l{} ", last_block)};
+    }
     n_shown_ = 0;
     stopped_ = false;
     embeddings_.clear();
@@ -126,7 +134,11 @@ class Session::Recorder {
     // A stop ends one stretch only; graphs split over backends go on with the next, whose first node is refused here.
     if (stopped_) return ask;
     const auto wanted = Wanted(tensor);
-    if (ask) return wanted != points_.end() && (n_recorded_ > 0 || EndsPass(wanted->second));
+    if (ask) return EndsStores(tensor) || (wanted != points_.end() && (n_recorded_ > 0 || EndsPass(wanted->second)));
+    if (wanted == points_.end()) {
+      stopped_ = true;  // the last store
+      return false;
+    }
     try {
       if (n_recorded_ > 0) Show(tensor, wanted->second);
       stopped_ = EndsPass(wanted->second);
@@ -139,6 +151,15 @@ class Session::Recorder {
 
   std::map<std::string, CapturePoint, std::less<>>::const_iterator Wanted(const ggml_tensor* tensor) const {
     return points_.find(std::string_view(tensor->name));
+  }
+
+  // Whether all that a pass is made for is in the cache with this node. llama.cpp names a store after the cache's tensor; an
+  // architecture that has no such two stores computes the rest in vain.
+  bool EndsStores(const ggml_tensor* tensor) {
+    if (last_stores_.empty() || tensor->op != GGML_OP_SET_ROWS) return false;
+    return std::erase_if(last_stores_,
+                         [&](const std::string& store) { return std::string_view(tensor->name).starts_with(store); }) > 0 &&
+           last_stores_.empty();
   }
 
   void Show(ggml_tensor* tensor, CapturePoint point) {
@@ -197,6 +218,7 @@ class Session::Recorder {
   int n_batch_ = 0;
   int n_recorded_ = 0;
   bool stop_early_ = false;
+  std::vector<std::string> last_stores_;  // of keys and values, still to come before the pass may end
   bool stopped_ = false;
   std::size_t n_shown_ = 0;
   std::vector<float> embeddings_;
@@ -278,36 +300,50 @@ void Session::Prefill(std::span<const Token> tokens, bool want_logits, const std
   if (tokens.empty()) return;
   // Where logits are wanted in the end, all passes have to fill the key and value caches of all blocks.
   const bool stop_early = !want_logits && !recorder_->WantsAnyLogits();
-  const std::size_t n_prefix = n_tokens_ == 0 ? std::min<std::size_t>(tokens.size() - 1, schedule_.shared_prefix) : 0;
-  const auto append = [&](std::size_t begin, std::size_t end) {
+  const int n_before = n_tokens_;
+  const int n = static_cast<int>(tokens.size());
+  const auto append = [&](int begin, int end, int pass_size) {
     while (begin < end) {
-      const std::size_t n = std::min(end - begin, static_cast<std::size_t>(PassSize()));
-      Decode(tokens.subspan(begin, n), want_logits && begin + n == tokens.size(), stop_early, false);
-      begin += n;
-      if (progress) progress(static_cast<int>(begin));
+      const int next = std::min(end, begin + pass_size);
+      const bool gives_logits = want_logits && next == n;
+      const bool only_attended = n_before + next <= recorder_->first_wanted() && !gives_logits;
+      Decode(tokens.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(next - begin)), gives_logits,
+             {.stop_early = stop_early, .only_attended = only_attended, .in_company = false});
+      begin = next;
+      if (progress) progress(begin);
     }
   };
+  const int n_prefix = n_before == 0 ? std::min(n - 1, schedule_.shared_prefix) : 0;
   if (n_prefix > 0) {
     in_prefix_ = true;
-    append(0, n_prefix);
+    append(0, n_prefix, PassSize());
     in_prefix_ = false;
-    llama_memory_seq_cp(llama_get_memory(context_.get()), kPrefix, kOwn, 0, static_cast<llama_pos>(n_prefix));
+    llama_memory_seq_cp(llama_get_memory(context_.get()), kPrefix, kOwn, 0, n_prefix);
   }
-  append(n_prefix, tokens.size());
+  // What is only attended to becomes passes of its own, which end earlier; not where that takes more passes, since each reads
+  // all weights.
+  const auto n_passes = [](int n_tokens, int pass_size) { return (n_tokens + pass_size - 1) / pass_size; };
+  int n_attended = std::clamp(recorder_->first_wanted() - n_before, n_prefix, n);
+  if (n_passes(n_attended - n_prefix, schedule_.chunk) + n_passes(n - n_attended, PassSize()) >
+      n_passes(n - n_prefix, PassSize()))
+    n_attended = n_prefix;
+  append(n_prefix, n_attended, schedule_.chunk);
+  append(n_attended, n, PassSize());
   if (schedule_.sequences > 1) beginning_.insert(beginning_.end(), tokens.begin(), tokens.end());
 }
 
 void Session::Step(Token token, bool want_logits) {
-  Decode({&token, 1}, want_logits, !want_logits && !recorder_->WantsAnyLogits(), true);
+  Decode({&token, 1}, want_logits,
+         {.stop_early = !want_logits && !recorder_->WantsAnyLogits(), .only_attended = false, .in_company = true});
 }
 
-void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_early, bool in_company) {
+void Session::Decode(std::span<const Token> tokens, bool want_logits, Pass pass) {
   if (cancel_) throw Error(ErrorKind::kCancelled, "cancelled");
   const int n = static_cast<int>(tokens.size());
   if (n_tokens_ + n > schedule_.context) {
     throw Error(ErrorKind::kUsage, fmt::format("{} tokens do not fit into a context of {}", n_tokens_ + n, schedule_.context));
   }
-  const int n_companions = in_company && !beginning_.empty() ? schedule_.sequences - 1 : 0;
+  const int n_companions = pass.in_company && !beginning_.empty() ? schedule_.sequences - 1 : 0;
   const std::size_t n_batch = tokens.size() + static_cast<std::size_t>(n_companions);
   std::vector<Token> token_ids;
   std::vector<llama_pos> positions;
@@ -334,8 +370,8 @@ void Session::Decode(std::span<const Token> tokens, bool want_logits, bool stop_
 
   // A pass that ends at the last capture point leaves no logits. A context that is asked for embeddings instead holds none, which
   // saves the memory of them and copying it.
-  llama_set_embeddings(context_.get(), stop_early);
-  recorder_->Begin(n_tokens_, n, static_cast<int>(n_batch), stop_early);
+  llama_set_embeddings(context_.get(), pass.stop_early);
+  recorder_->Begin(n_tokens_, n, static_cast<int>(n_batch), pass.stop_early, pass.only_attended);
   const int status = llama_decode(context_.get(), {.n_tokens = static_cast<int>(n_batch),
                                                    .token = token_ids.data(),
                                                    .embd = nullptr,

@@ -56,11 +56,13 @@ class Session {
   bool Serves(const Schedule& schedule) const;
 
   // Appends `tokens` in passes of at most schedule.chunk, fewer where logits are handed out and those of a whole chunk would take
-  // too much memory. The first schedule.shared_prefix tokens of a sequence are computed as another sequence, from which this one
-  // goes on. With `want_logits` the logits of the last token are computed; where no logits are wanted at all, each pass ends
-  // where the last capture point is reached: llama.cpp's blocks above it, and the vocabulary, are never computed, and the states
-  // are the same bits; nor are keys and values of these blocks, so that later logits of this session would be wrong. `progress`
-  // hears the number of tokens done after each pass. Error(kCancelled).
+  // too much memory. Tokens before the first position that is recorded or gives logits become passes of their own where that
+  // takes no more passes, and these end when keys and values of the last block needed are stored. The first
+  // schedule.shared_prefix tokens of a sequence are computed as another sequence, from which this one goes on. With `want_logits`
+  // the logits of the last token are computed; where no logits are wanted at all, each pass ends where the last capture point is
+  // reached: llama.cpp's blocks above it, and the vocabulary, are never computed, and the states are the same bits; nor are keys
+  // and values of these blocks, so that later logits of this session would be wrong. `progress` hears the number of tokens done
+  // after each pass. Error(kCancelled).
   void Prefill(std::span<const Token> tokens, bool want_logits, const std::function<void(int)>& progress = {});
 
   // Appends one token, in one pass with a token of each of the other sequences that the schedule names (they repeat what this
@@ -78,8 +80,14 @@ class Session {
     void operator()(llama_context* context) const;
   };
 
+  struct Pass {
+    bool stop_early;     // may end at the last capture point
+    bool only_attended;  // may end where later positions find all keys and values that they need
+    bool in_company;     // with tokens of the other sequences
+  };
+
   // One pass: tokens of this sequence at their positions, companions first.
-  void Decode(std::span<const Token> tokens, bool want_logits, bool stop_early, bool in_company);
+  void Decode(std::span<const Token> tokens, bool want_logits, Pass pass);
   int PassSize() const;
 
   const Model& model_;

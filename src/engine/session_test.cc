@@ -411,6 +411,21 @@ TEST(Session, LaterPassesSeeTheKeysOfPassesThatEndedEarly) {
   ExpectReference(Prefill(*loaded.model, plan, 2, 8, false), ComputeReference(loaded.tiny, TestTokens()), plan, 8);
 }
 
+// They are passes of their own here. Two calls make the same passes, computed to their end since their states are wanted.
+TEST(Session, PositionsThatAreOnlyAttendedToLeaveTheSameKeysAndValues) {
+  const LoadedModel loaded;
+  const std::vector<Token> tokens = TestTokens();
+  constexpr int kFirst = 5;
+  for (const CapturePlan& plan : {FullPlan(), CapturePlan{.points = {CapturePoint::Layer(1)}, .type = StateType::kF32}}) {
+    Rows rows;
+    Session whole(*loaded.model, ScheduleOf(6), RecordInto(rows, plan, 0), kNeverCancelled);
+    whole.Prefill(std::span(tokens).first(kFirst), false);
+    whole.Prefill(std::span(tokens).subspan(kFirst), false);
+    for (auto& [point, row] : rows) row.erase(row.begin(), row.find(kFirst));
+    EXPECT_EQ(Prefill(*loaded.model, plan, 6, kFirst, false), rows);
+  }
+}
+
 TEST(Session, FinalIsWhatLlamaCppGivesAsEmbeddings) {
   const LoadedModel loaded;
   const Rows rows = Prefill(*loaded.model, FullPlan(), 512, 0, true);
@@ -437,11 +452,12 @@ TEST(Session, FinalIsWhatLlamaCppGivesAsEmbeddings) {
   }
 }
 
-TEST(Session, HandsOutShallowPointsFirstPassByPass) {
-  const LoadedModel loaded;
+// What a prefill of the first `n_tokens` in chunks of 4, recorded from position 2 on, shows and says of its progress.
+std::pair<std::vector<std::string>, std::vector<int>> ShownAndHeard(const Model& model, std::size_t n_tokens) {
   std::vector<std::string> shown;
+  std::vector<int> heard;
   Session session(
-      *loaded.model, ScheduleOf(4),
+      model, ScheduleOf(4),
       {.plan = FullPlan(),
        .first_position = 2,
        .sink =
@@ -449,10 +465,22 @@ TEST(Session, HandsOutShallowPointsFirstPassByPass) {
              shown.push_back(rows.point.Name() + ":" + std::to_string(rows.position) + "+" + std::to_string(rows.n_rows));
            }},
       kNeverCancelled);
-  std::vector<int> heard;
-  session.Prefill(std::span<const Token>(TestTokens()).first(5), false, [&](int done) { heard.push_back(done); });
-  EXPECT_THAT(shown, ElementsAre("0:2+2", "1:2+2", "2:2+2", "final:2+2", "0:4+1", "1:4+1", "2:4+1", "final:4+1"));
-  EXPECT_THAT(heard, ElementsAre(4, 5));
+  session.Prefill(std::span<const Token>(TestTokens()).first(n_tokens), false, [&](int done) { heard.push_back(done); });
+  return {shown, heard};
+}
+
+TEST(Session, HandsOutShallowPointsFirstPassByPass) {
+  const LoadedModel loaded;
+  const auto [shown, heard] = ShownAndHeard(*loaded.model, 8);
+  EXPECT_THAT(shown, ElementsAre("0:2+2", "1:2+2", "2:2+2", "final:2+2", "0:4+4", "1:4+4", "2:4+4", "final:4+4"));
+  EXPECT_THAT(heard, ElementsAre(4, 8));
+}
+
+TEST(Session, PositionsThatAreOnlyAttendedToArePassesOfTheirOwnWhereThatTakesNoMore) {
+  const LoadedModel loaded;
+  const auto [shown, heard] = ShownAndHeard(*loaded.model, 5);
+  EXPECT_THAT(shown, ElementsAre("0:2+3", "1:2+3", "2:2+3", "final:2+3"));
+  EXPECT_THAT(heard, ElementsAre(2, 5));
 }
 
 // The sink is called inside llama.cpp, which exceptions must not cross.
