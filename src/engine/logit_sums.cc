@@ -41,27 +41,28 @@ float Largest(std::span<const float> logits) {
   return result;
 }
 
-double Sum(std::span<const float> logits, double best, double temperature, double least) {
-  const hn::ScalableTag<double> d;
-  const hn::Rebind<float, decltype(d)> d_logit;
+double Sum(std::span<const float> logits, float best, float temperature, float least) {
+  const hn::ScalableTag<float> d;
   const std::size_t n_lanes = hn::Lanes(d);
   const auto inverse = hn::Set(d, 1 / temperature);
-  const auto weight_of = [&](hn::Vec<decltype(d_logit)> logit) {
-    const auto finite = hn::Clamp(logit, hn::Set(d_logit, std::numeric_limits<float>::lowest()),
-                                  hn::Set(d_logit, std::numeric_limits<float>::max()));
-    const auto wide = hn::PromoteTo(d, finite);
-    const auto weight = hn::Exp(d, hn::Mul(hn::Sub(wide, hn::Set(d, best)), inverse));
-    return hn::IfThenElseZero(hn::Ge(wide, hn::Set(d, least)), weight);
+  const auto weight_of = [&](hn::Vec<decltype(d)> logit) {
+    // The bounds first: an infinity makes no sum infinite.
+    const auto finite = hn::Clamp(logit, hn::Set(d, std::numeric_limits<float>::lowest()), hn::Set(d, best));
+    const auto weight = hn::Exp(d, hn::Mul(hn::Sub(finite, hn::Set(d, best)), inverse));
+    return hn::IfThenElseZero(hn::Ge(finite, hn::Set(d, least)), weight);
   };
-  auto even = hn::Zero(d);
-  auto odd = hn::Zero(d);
+  // A few terms a lane are added up in F32, their sums in double.
+  constexpr std::size_t kTerms = 16;
+  double sum = 0;
   std::size_t i = 0;
-  for (; i + 2 * n_lanes <= logits.size(); i += 2 * n_lanes) {
-    even = hn::Add(even, weight_of(hn::LoadU(d_logit, logits.data() + i)));
-    odd = hn::Add(odd, weight_of(hn::LoadU(d_logit, logits.data() + i + n_lanes)));
+  while (i + n_lanes <= logits.size()) {
+    auto block = hn::Zero(d);
+    for (std::size_t term = 0; term < kTerms && i + n_lanes <= logits.size(); ++term, i += n_lanes) {
+      block = hn::Add(block, weight_of(hn::LoadU(d, logits.data() + i)));
+    }
+    sum += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, block)));
   }
-  double sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(even, odd)));
-  for (; i < logits.size(); ++i) sum += hn::GetLane(weight_of(hn::Set(d_logit, logits[i])));
+  for (; i < logits.size(); ++i) sum += static_cast<double>(hn::GetLane(weight_of(hn::Set(d, logits[i]))));
   return sum;
 }
 
@@ -91,23 +92,24 @@ HWY_EXPORT(Largest);
 HWY_EXPORT(Sum);
 HWY_EXPORT(AppendTokensFrom);
 
+// The least float that is not below; minus infinity where all finite ones are.
+float LeastFloatFrom(double bound) {
+  if (bound <= std::numeric_limits<float>::lowest()) return -std::numeric_limits<float>::infinity();
+  const float nearest = static_cast<float>(std::min(bound, static_cast<double>(std::numeric_limits<float>::max())));
+  return nearest < bound ? std::nextafter(nearest, std::numeric_limits<float>::infinity()) : nearest;
+}
+
 }  // namespace
 
 float LargestLogit(std::span<const float> logits) { return HWY_DYNAMIC_DISPATCH(Largest)(logits); }
 
 double SumOfWeights(std::span<const float> logits, double best, double temperature, double least) {
-  return HWY_DYNAMIC_DISPATCH(Sum)(logits, best, temperature, least);
+  return HWY_DYNAMIC_DISPATCH(Sum)(logits, static_cast<float>(best), static_cast<float>(temperature), LeastFloatFrom(least));
 }
 
 std::vector<Token> TokensFrom(std::span<const float> logits, double least) {
-  // The least float that is not below.
-  float bound = -std::numeric_limits<float>::infinity();
-  if (least > std::numeric_limits<float>::lowest()) {
-    bound = static_cast<float>(std::min(least, static_cast<double>(std::numeric_limits<float>::max())));
-    if (bound < least) bound = std::nextafter(bound, std::numeric_limits<float>::infinity());
-  }
   std::vector<Token> tokens;
-  HWY_DYNAMIC_DISPATCH(AppendTokensFrom)(logits, bound, tokens);
+  HWY_DYNAMIC_DISPATCH(AppendTokensFrom)(logits, LeastFloatFrom(least), tokens);
   return tokens;
 }
 
