@@ -60,10 +60,10 @@ def test_verbose_says_how_long_each_step_took(run, model, honest):
     done = run("--verbose", "verify", honest, "--model", model)
     assert done.code == 0, done.err
     took = dict(re.findall(r"debug: (?!debug)(.*) took ([0-9.]+) s$", done.err, re.MULTILINE))
-    assert {"start of worker cpu", "opening device cpu", "loading the model", "making the context", "prefill", "comparison, beside the prefill",
+    assert {"start of worker cpu", "opening device cpu", "loading the model", "making the context", "prefill", "comparison beside the prefill",
             "judging by policy paper", "end of a process that was started"} <= set(took)
     assert float(took["start of worker cpu"]) >= float(took["opening device cpu"]) > 0
-    assert float(took["prefill"]) > float(took["comparison, beside the prefill"]) > 0
+    assert float(took["prefill"]) > float(took["comparison beside the prefill"]) > 0
     assert "took" not in run("verify", honest, "--model", model).err
 
 

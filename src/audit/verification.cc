@@ -183,7 +183,7 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
       if (progress) progress(phase, static_cast<int>(done), static_cast<int>(total));
     };
     const PrefillResult result = worker.Prefill(prefill, events);
-    Log(LogLevel::kDebug, fmt::format("comparison, beside the prefill, took {:.4f} s", comparing.count()));
+    Log(LogLevel::kDebug, fmt::format("comparison beside the prefill took {:.4f} s", comparing.count()));
     verification.schedule = result.schedule;
     verification.n_overflow = result.n_overflow;
     if (kept) kept->Finish(result.schedule, result.n_overflow);
