@@ -42,16 +42,27 @@ namespace fs = std::filesystem;
 // Seconds of both contenders, round by round.
 struct Duel {
   const char* what;
-  std::vector<double> ours = {};
-  std::vector<double> plain = {};
+  std::function<double()> ours;
+  std::function<double()> plain;
+  std::vector<double> our_seconds = {};
+  std::vector<double> plain_seconds = {};
+
+  // Who begins changes from round to round: what came before weighs on who comes next.
+  void Fight() {
+    const bool ours_first = our_seconds.size() % 2 == 0;
+    for (const bool is_ours : {ours_first, !ours_first}) {
+      LetThreadsSleep();
+      (is_ours ? our_seconds : plain_seconds).push_back(is_ours ? ours() : plain());
+    }
+  }
 };
 
 void Report(const Duel& duel) {
   std::vector<double> ratios;
-  for (std::size_t i = 0; i < duel.ours.size(); ++i) ratios.push_back(duel.ours[i] / duel.plain[i]);
-  fmt::print("{:<30} {:8.3f} s   plain {:8.3f} s   ratio {:.3f} (median of {}, {:.3f} to {:.3f})\n", duel.what, Median(duel.ours),
-             Median(duel.plain), Median(ratios), ratios.size(), *std::min_element(ratios.begin(), ratios.end()),
-             *std::max_element(ratios.begin(), ratios.end()));
+  for (std::size_t i = 0; i < duel.our_seconds.size(); ++i) ratios.push_back(duel.our_seconds[i] / duel.plain_seconds[i]);
+  fmt::print("{:<30} {:8.3f} s   plain {:8.3f} s   ratio {:.3f} (median of {}, {:.3f} to {:.3f})\n", duel.what,
+             Median(duel.our_seconds), Median(duel.plain_seconds), Median(ratios), ratios.size(),
+             *std::min_element(ratios.begin(), ratios.end()), *std::max_element(ratios.begin(), ratios.end()));
 }
 
 int Run(int argc, char** argv) {
@@ -75,8 +86,8 @@ int Run(int argc, char** argv) {
       .name = "worker", .command = {VERILLM_PROGRAM, "worker", "--models", path.parent_path().string()}, .device = device_name};
   Worker used_worker(command, cancel);
   const ModelIdentity identity = used_worker.Load(reference);
-  Worker worker_without_context(command, cancel);
-  worker_without_context.Load(reference);
+  Worker other_worker(command, cancel);
+  other_worker.Load(reference);
 
   std::string prompt;
   while (model.Tokenize(prompt).size() < n_prompt_wanted) prompt += "The tide turns twice a day, and the mill turns with it; ";
@@ -89,85 +100,81 @@ int Run(int argc, char** argv) {
   CapturePlan to_24 = request.plan;
   std::erase_if(to_24.points, [](CapturePoint point) { return point > CapturePoint::Layer(24); });
 
-  Duel recording{"generation with recording"};
-  Duel commitment{"generation with commitment"};
-  Duel full_plan{"verification, full plan"};
-  Duel to_layer_24{"verification to layer 24"};
-  Duel new_contexts{"verification, new contexts"};
-  Duel sampling_check{"verification, sampling too"};
+  // The same tokens each time.
   const fs::path folder = fs::temp_directory_path() / fmt::format("verillm-benchmark-{}", ::getpid());
-  std::unique_ptr<PlainContext> context;
+  const InferenceRecord record = RecordInference(used_worker, identity, request, folder);
+  const TraceFile trace(FilesIn(folder).trace);
+  const std::vector<Token> tokens(trace.tokens().begin(), trace.tokens().end());
+  const auto first_output = tokens.begin() + record.n_prompt;
+  const std::string text = model.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(record.n_prompt)));
+  const int n_context = static_cast<int>(tokens.size());
+  PlainContext context(model, n_context, n_threads);
+
+  const auto record_again = [&](std::optional<RowCommitment>* commitment) {
+    return RecordInference(used_worker, identity, request, folder / "again", {}, commitment).decode_seconds;
+  };
+  const auto generate = [&] {
+    context.Clear();
+    context.Append({tokens.begin(), first_output});
+    const auto start = Clock::now();
+    context.Generate({first_output, tokens.end()}, request.sampling, record.n_prompt);
+    return SecondsSince(start);
+  };
+  const auto verify = [&](Worker& worker, const CapturePlan& plan, bool check_sampling) {
+    const Verification verification = VerifyTrace(worker, identity, trace, text,
+                                                  {.plan = plan, .schedule = request.schedule, .check_sampling = check_sampling});
+    if (!verification.discrepancy.failures.empty()) throw Error(ErrorKind::kWorker, verification.discrepancy.failures.front());
+    return verification.seconds;
+  };
+  const auto prefill = [&] {
+    const auto start = Clock::now();
+    context.Clear();
+    context.Append(tokens);
+    return SecondsSince(start);
+  };
+  std::vector<Duel> duels = {
+      {"generation with recording", [&] { return record_again(nullptr); }, generate},
+      {"generation with commitment",
+       [&] {
+         std::optional<RowCommitment> commitment;
+         const double seconds = record_again(&commitment);
+         if (commitment->Root() == Hash{}) throw Error(ErrorKind::kWorker, "nothing was committed to");
+         return seconds;
+       },
+       generate},
+      {"verification, full plan", [&] { return verify(used_worker, request.plan, false); }, prefill},
+      {"verification to layer 24", [&] { return verify(used_worker, to_24, false); }, prefill},
+      {"verification, sampling too", [&] { return verify(used_worker, request.plan, true); },
+       [&] {
+         const auto start = Clock::now();
+         context.Clear();
+         context.AppendForLogits(tokens, record.n_prompt - 1);
+         return SecondsSince(start);
+       }},
+      // As a single `verillm verify` does it: both sides make their context first. A request of another schedule displaces the
+      // worker's.
+      {"verification, new contexts",
+       [&] {
+         other_worker.Prefill({.tokens = {tokens.begin(), tokens.begin() + 2},
+                               .first_position = 1,
+                               .plan = request.plan,
+                               .schedule = {.chunk = 1, .threads = n_threads}},
+                              {});
+         return verify(other_worker, request.plan, false);
+       },
+       [&] {
+         const auto start = Clock::now();
+         PlainContext(model, n_context, n_threads).Append(tokens);
+         return SecondsSince(start);
+       }},
+  };
   for (int round = 0; round < n_rounds; ++round) {
-    const InferenceRecord record = RecordInference(used_worker, identity, request, folder);
-    recording.ours.push_back(record.decode_seconds);
-    const TraceFile trace(FilesIn(folder).trace);
-    const std::vector<Token> tokens(trace.tokens().begin(), trace.tokens().end());
-    const std::vector<Token> prompt_tokens(tokens.begin(), tokens.begin() + record.n_prompt);
-    const int n_context = static_cast<int>(tokens.size());
-    if (!context) context = std::make_unique<PlainContext>(model, n_context, n_threads);
-
-    const auto generate = [&] {
-      context->Clear();
-      context->Append(prompt_tokens);
-      const auto start = Clock::now();
-      context->Generate({tokens.begin() + record.n_prompt, tokens.end()}, request.sampling, record.n_prompt);
-      return SecondsSince(start);
-    };
-    const auto prefill = [&] {
-      LetThreadsSleep();
-      const auto start = Clock::now();
-      context->Clear();
-      context->Append(tokens);
-      return SecondsSince(start);
-    };
-    const auto verify = [&](Worker& worker, const CapturePlan& plan, bool check_sampling) {
-      LetThreadsSleep();
-      const Verification verification = VerifyTrace(
-          worker, identity, trace, model.Detokenize(trace.tokens().subspan(static_cast<std::size_t>(record.n_prompt))),
-          {.plan = plan, .schedule = request.schedule, .check_sampling = check_sampling});
-      if (!verification.discrepancy.failures.empty()) throw Error(ErrorKind::kWorker, verification.discrepancy.failures.front());
-      return verification.seconds;
-    };
-    recording.plain.push_back(generate());
-    {
-      // In a folder of its own: the trace is mapped.
-      std::optional<RowCommitment> rows;
-      commitment.ours.push_back(RecordInference(used_worker, identity, request, folder / "committed", {}, &rows).decode_seconds);
-      if (rows->Root() == Hash{}) throw Error(ErrorKind::kWorker, "nothing was committed to");
-    }
-    commitment.plain.push_back(generate());
-    full_plan.plain.push_back(prefill());
-    full_plan.ours.push_back(verify(used_worker, request.plan, false));
-    to_layer_24.plain.push_back(prefill());
-    to_layer_24.ours.push_back(verify(used_worker, to_24, false));
-    {
-      LetThreadsSleep();
-      const auto start = Clock::now();
-      context->Clear();
-      context->AppendForLogits(tokens, record.n_prompt - 1);
-      sampling_check.plain.push_back(SecondsSince(start));
-    }
-    sampling_check.ours.push_back(verify(used_worker, request.plan, true));
-
-    // As a single `verillm verify` does it: both sides make their context first. A request of another schedule displaces the
-    // worker's.
-    {
-      LetThreadsSleep();
-      const auto start = Clock::now();
-      PlainContext(model, n_context, n_threads).Append(tokens);
-      new_contexts.plain.push_back(SecondsSince(start));
-    }
-    worker_without_context.Prefill({.tokens = {tokens.begin(), tokens.begin() + 2},
-                                    .first_position = 1,
-                                    .plan = request.plan,
-                                    .schedule = {.chunk = 1, .threads = n_threads}},
-                                   {});
-    new_contexts.ours.push_back(verify(worker_without_context, request.plan, false));
+    for (Duel& duel : duels) duel.Fight();
   }
   fs::remove_all(folder);
   fmt::print("{} on {}, {} threads, {} + {} tokens, states of {} capture points\n", identity.name, used_worker.device().name,
              n_threads, n_prompt_wanted, n_output, request.plan.points.size());
-  for (const Duel* duel : {&recording, &commitment, &full_plan, &to_layer_24, &new_contexts, &sampling_check}) Report(*duel);
+  for (const Duel& duel : duels) Report(duel);
   return 0;
 }
 
