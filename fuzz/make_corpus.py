@@ -5,6 +5,7 @@ seeds under names of their own and are left alone.
     fuzz/make_corpus.py
 """
 
+import base64
 import json
 import struct
 from pathlib import Path
@@ -160,9 +161,33 @@ criterion: 0.9
     write("experiment_config", "anchors", "attack: &none [none]\nlazy_verifier: *none\ntitle: !!str 1\n? name\n: |-\n  m\n")
 
 
+def toploc_proof_seeds():
+    def proof(modulus, *coefficients):
+        return base64.b64encode(struct.pack(f">{1 + len(coefficients)}H", modulus, *coefficients)).decode()
+
+    constant = proof(65497, 0x4000, *[0] * 7)
+    proofs = [proof(65497, *range(1, 9)), proof(65496, 65496, *range(7))]
+    write("toploc_proofs", "accepted", f"{constant}\n{constant}\n")
+    write("toploc_proofs", "lines", "\n".join(proofs) + "\n")
+    write("toploc_proofs", "list", compact(proofs))
+    write("toploc_proofs", "without_last_newline", "\n".join(proofs))
+    write("toploc_proofs", "none", "[]")
+    # What is rejected.
+    write("toploc_proofs", "null", f"{proof(0, *[0] * 8)}\n{proofs[0]}\n")
+    write("toploc_proofs", "other_sizes", f"{proof(65497, 7)}\n{proof(1, *range(20))}\n{proofs[0]}\n")
+    # What is refused.
+    write("toploc_proofs", "modulus_too_large", proof(65498, 1) + "\n")
+    write("toploc_proofs", "coefficient_too_large", proof(65497, 65497) + "\n")
+    write("toploc_proofs", "no_coefficients", proof(65497) + "\n")
+    write("toploc_proofs", "odd_number_of_bytes", base64.b64encode(b"\xff\xd9\0\1\0").decode() + "\n")
+    write("toploc_proofs", "no_base64", "/9kAAQ*C\n")
+    write("toploc_proofs", "no_string", '["/9kAAQAC",7]')
+
+
 if __name__ == "__main__":
     canonical_json_seeds()
     calibration_seeds()
     trace_seeds()
     worker_frame_seeds()
     experiment_config_seeds()
+    toploc_proof_seeds()

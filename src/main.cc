@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   verillm::AddInferCommand(app, run);
   verillm::AddVerifyCommand(app, run);
   verillm::AddCompareCommand(app, run);
+  verillm::AddProofCommand(app, run);
   verillm::AddAttackCommand(app, run);
   verillm::AddCalibrateCommand(app, run);
   verillm::AddExperimentCommand(app, run);

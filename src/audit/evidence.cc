@@ -51,10 +51,7 @@ Evidence ParseEvidence(std::string_view text) {
   evidence.receipt = fields.Get<std::string>("receipt");
   evidence.signature = fields.Get<std::string>("signature");
   evidence.challenge = fields.Get<std::string>("challenge");
-  const auto opening = fields.Get<std::string>("opening");
-  const auto n_padding = static_cast<std::size_t>(opening.ends_with("==") ? 2 : opening.ends_with("=") ? 1 : 0);
-  evidence.opening.resize(opening.size() < 4 ? 0 : opening.size() / 4 * 3 - n_padding);
-  FromBase64(opening, evidence.opening, "evidence: opening");
+  evidence.opening = BytesFromBase64(fields.Get<std::string>("opening"), "evidence: opening");
   fields.Finish();
   return evidence;
 }

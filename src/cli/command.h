@@ -60,6 +60,7 @@ void AddAttackCommand(CLI::App& app, Run& run);
 void AddCalibrateCommand(CLI::App& app, Run& run);
 void AddVerifyCommand(CLI::App& app, Run& run);
 void AddCompareCommand(CLI::App& app, Run& run);
+void AddProofCommand(CLI::App& app, Run& run);
 void AddExperimentCommand(CLI::App& app, Run& run);
 void AddKeyCommand(CLI::App& app, Run& run);
 void AddReceiptCommand(CLI::App& app, Run& run);

@@ -34,4 +34,14 @@ void FromBase64(std::string_view text, std::span<std::byte> bytes, std::string_v
   if (!valid) throw Error(ErrorKind::kInput, fmt::format("{}: is not base64 of {} bytes", what, bytes.size()));
 }
 
+std::vector<std::byte> BytesFromBase64(std::string_view text, std::string_view what) {
+  if (text.size() % 4 != 0) {
+    throw Error(ErrorKind::kInput, fmt::format("{}: has {} characters, where base64 has a multiple of 4", what, text.size()));
+  }
+  const std::size_t n_padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
+  std::vector<std::byte> bytes(text.size() / 4 * 3 - n_padding);
+  FromBase64(text, bytes, what);
+  return bytes;
+}
+
 }  // namespace verillm

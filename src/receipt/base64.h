@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace verillm {
 
@@ -18,6 +19,9 @@ std::string ToBase64(std::span<const std::byte> bytes);
 // Fills `bytes`. Error(kInput), naming `what` but not the text, which may be secret, unless `text` is the form of exactly so
 // many.
 void FromBase64(std::string_view text, std::span<std::byte> bytes, std::string_view what);
+
+// As many bytes as the text is of. Error(kInput) in the same way.
+std::vector<std::byte> BytesFromBase64(std::string_view text, std::string_view what);
 
 }  // namespace verillm
 

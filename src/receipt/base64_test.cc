@@ -31,6 +31,7 @@ TEST(Base64, EqualsTheStandardsExamples) {
   for (const auto& [decoded, encoded] : examples) {
     EXPECT_EQ(ToBase64(BytesOf(decoded)), encoded);
     EXPECT_EQ(Decoded(encoded, decoded.size()), decoded);
+    EXPECT_THAT(BytesFromBase64(encoded, "field"), testing::ElementsAreArray(BytesOf(decoded)));
   }
 }
 
@@ -74,6 +75,16 @@ TEST(FromBase64, RefusesSpacesOtherAlphabetsAndMissingPadding) {
   for (const std::string text :
        {"Zm8", "Zm8 ", "Zm8\n", " Zm8", "Z m8", "Zm-_", "Zg=a", "Z===", "====", "Zm9v", "Zm8=Zm8=", "\x80m8="}) {
     ExpectError([&] { Decoded(text, 2); }, ErrorKind::kInput, HasSubstr("field: "));
+  }
+}
+
+TEST(BytesFromBase64, RefusesWhatIsBase64OfNothing) {
+  for (const std::string text : {"Z", "Zm8", "Zm9vZ", "Zm9v\n"}) {
+    ExpectError([&] { BytesFromBase64(text, "field"); }, ErrorKind::kInput,
+                HasSubstr("field: has " + std::to_string(text.size()) + " characters, where base64 has a multiple of 4"));
+  }
+  for (const std::string text : {"====", "Z===", "Zg=a", "Zm8=Zm8=", "Zh==", "Zm 8"}) {
+    ExpectError([&] { BytesFromBase64(text, "field"); }, ErrorKind::kInput, HasSubstr("field: is not base64 of"));
   }
 }
 
