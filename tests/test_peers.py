@@ -1,12 +1,9 @@
-"""Proofs exchanged with the Python package `toploc` itself, in both directions.
+"""Proofs exchanged with the Python package `toploc` itself, in both directions."""
 
-The package rests on torch, which is large, so it is not among the requirements of the other tests: scripts/prepare-peer-tests makes an
-environment with it. VERILLM_PEER_PYTHON names another interpreter that has it. Without any, these tests are skipped.
-"""
-
+import importlib.util
 import json
-import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +15,15 @@ from conftest import REJECTED
 SCRIPT = Path(__file__).with_name("toploc_package.py")
 
 
-def peer_python():
-    if path := os.environ.get("VERILLM_PEER_PYTHON"):
-        return Path(path)
-    cache = os.environ.get("VERILLM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "verillm"
-    return Path(cache) / "python-peers" / "bin" / "python"
-
-
-pytestmark = pytest.mark.skipif(not peer_python().exists(), reason=f"no Python with toploc in {peer_python()}: scripts/prepare-peer-tests")
+pytestmark = pytest.mark.skipif(
+    sys.version_info >= (3, 13) and importlib.util.find_spec("toploc") is None, reason="there is no toploc for Python 3.13 and later"
+)
 
 
 @pytest.fixture
 def package():
     def call(*arguments):
-        done = subprocess.run([str(peer_python()), str(SCRIPT), *map(str, arguments)], capture_output=True, timeout=300)
+        done = subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, timeout=300)
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 

@@ -1,4 +1,4 @@
-"""Runs the Python package `toploc` on a matrix of bf16 bits; under the interpreter that has it, see test_peers.py.
+"""Runs the Python package `toploc` on a matrix of bf16 bits, in a process of its own: torch and its threads stay out of the tests'.
 
     toploc_package.py build STATES.npy BATCHING TOPK                    prints a JSON list of base64 proofs
     toploc_package.py verify STATES.npy PROOFS.json BATCHING TOPK       prints a JSON list of [exponent mismatches, mean, median]
