@@ -30,6 +30,14 @@ class Comparison {
     for (const CapturePoint point : result_.plan.points) n_received_[point] = 0;
   }
 
+  void KeepFinalRows() {
+    const auto tokens = prover_.tokens().first(static_cast<std::size_t>(prover_.header().n_prompt) + n_outputs_);
+    FinalRows& kept = result_.final_rows.emplace();
+    kept.width = prover_.header().model.width;
+    kept.n_prompt = prover_.header().n_prompt;
+    kept.tokens.assign(tokens.begin(), tokens.end());
+  }
+
   // The verifier's next rows of a capture point; they begin with the first generated token.
   void Add(CapturePoint point, std::span<const std::byte> rows) {
     const auto received = n_received_.find(point);
@@ -84,6 +92,10 @@ class Comparison {
                          .element_error = {}};
     if (pair.statistics.n_nonfinite > 0) RefuseNonFinite(prover, point, position);
     pair.element_error = MeanElementError(prover, verifier, result_.plan.type);
+    if (point.is_final() && result_.final_rows) {
+      result_.final_rows->prover.insert(result_.final_rows->prover.end(), prover.begin(), prover.end());
+      result_.final_rows->verifier.insert(result_.final_rows->verifier.end(), verifier.begin(), verifier.end());
+    }
     result_.pairs.push_back(std::move(pair));
   }
 
@@ -150,6 +162,7 @@ Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const Trace
   Verification verification;
   verification.device = worker.device();
   Comparison comparison(trace, request.plan, end, request.positions);
+  if (request.keep_final_rows) comparison.KeepFinalRows();
 
   const bool checks_sampling = request.check_sampling && n_outputs > 0;
   if (n_outputs > 0) {

@@ -33,6 +33,7 @@ struct VerificationRequest {
   int first_outputs = 0;            // only so many output tokens (0: all), with a prefill that ends there
   std::vector<int> positions = {};  // whose states are compared, ascending; none: those of all output tokens looked at
   bool in_steps = false;            // feed the output one token at a time, as the prover did
+  bool keep_final_rows = false;     // in the discrepancy, for policies that need them
   std::filesystem::path keep = {};  // where to write the verifier's own states, as a trace; empty: nowhere
 };
 
@@ -40,9 +41,9 @@ struct VerificationRequest {
 using VerificationProgress = std::function<void(std::string_view phase, int done, int total)>;
 
 // Runs one prefill over the trace's tokens on `worker`, whose model is `model`, and compares row by row as they come; never more
-// than one pass of rows is held. Rows that the plan asks for and the trace lacks, and a `text` that is not what the tokens decode
-// to, become failures of the discrepancy. Error(kInput) where the trace is of another tokenizer, shape or (unless allowed) model,
-// or holds NaN or infinities.
+// than one pass of rows is held, beside those to be kept. Rows that the plan asks for and the trace lacks, and a `text` that is
+// not what the tokens decode to, become failures of the discrepancy. Error(kInput) where the trace is of another tokenizer, shape
+// or (unless allowed) model, or holds NaN or infinities.
 Verification VerifyTrace(Worker& worker, const ModelIdentity& model, const TraceFile& trace, const std::string& text,
                          const VerificationRequest& request, const VerificationProgress& progress = {});
 

@@ -3,6 +3,7 @@
 #define VERILLM_CLI_POLICY_OPTIONS_H_
 
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "policy/policy.h"
@@ -14,6 +15,7 @@ struct PolicyOptions {
   std::string policy = "paper";
   bool pooled = false;
   Thresholds thresholds;
+  std::vector<std::string> parameters;  // "NAME=VALUE", of a method of others
 };
 
 void AddPolicyOptions(CLI::App& command, PolicyOptions& options);

@@ -20,6 +20,7 @@
 #include "cli/policy_options.h"
 #include "cli/receipt_commands.h"
 #include "experiment/result_json.h"
+#include "policy/peer_policy.h"
 #include "receipt/challenge_file.h"
 #include "receipt/opening.h"
 #include "receipt/signed_receipt.h"
@@ -83,12 +84,14 @@ struct Decision {
 // `prompt`, where it is given, must be what the receipt's prompt tokens are of.
 Decision Decide(const Opened& opened, const std::optional<Prompt>& prompt, const Policy& policy, const DeviceOptions& device,
                 Streams& streams) {
+  const Receipt& receipt = opened.receipt();
+  CheckCanJudge(policy, receipt.plan, true);
   ProgressLine progress(streams);
   const ReadyWorker ready = StartWorker(device, streams, progress);
-  const Receipt& receipt = opened.receipt();
   WarnWhereNotLearned(policy, ready.model, receipt.plan.type, receipt.device, ready.worker->device(),
                       static_cast<std::size_t>(receipt.n_output()), streams);
-  const VerificationRequest request{.plan = receipt.plan, .schedule = device.schedule, .check_sampling = true};
+  const VerificationRequest request{
+      .plan = receipt.plan, .schedule = device.schedule, .check_sampling = true, .keep_final_rows = NeedsFinalRows(policy)};
   Decision decision;
   decision.verification =
       VerifyOpening(*ready.worker, ready.model, receipt, opened.rows, request,

@@ -16,6 +16,7 @@
 #include "cli/device_options.h"
 #include "cli/policy_options.h"
 #include "experiment/result_json.h"
+#include "policy/peer_policy.h"
 #include "report/table.h"
 #include "report/verdict_report.h"
 
@@ -108,7 +109,9 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
       .check_sampling = options.check != "states",
       .first_outputs = options.prefix.empty() ? 0 : NumberOrRandom(options.prefix, "--prefix", 1, std::max(1, n_output)),
       .in_steps = in_provers_schedule,
+      .keep_final_rows = NeedsFinalRows(policy),
       .keep = options.keep};
+  CheckCanJudge(policy, request.plan, request.check_sampling);
   WarnWhereNotLearned(policy, ready.model, header.plan.type, header.device, ready.worker->device(),
                       static_cast<std::size_t>(n_output), streams);
   Verification verification =

@@ -10,6 +10,7 @@
 
 #include "discrepancy/pair_statistics.h"
 #include "trace/capture.h"
+#include "trace/trace_file.h"
 
 namespace verillm {
 
@@ -21,13 +22,22 @@ struct PairDiscrepancy {
   std::optional<double> element_error;  // MeanElementError
 };
 
+// The states after the final norm themselves, of both sides, in the plan's type: what methods of others are applied to.
+struct FinalRows {
+  int width = 0;
+  int n_prompt = 0;
+  std::vector<Token> tokens;                // those looked at, the prompt's n_prompt included
+  std::vector<std::byte> prover, verifier;  // one row a compared position that the trace has
+};
+
 struct ResponseDiscrepancy {
   CapturePlan plan;            // what the verifier wanted compared
   std::vector<int> positions;  // at which positions, ascending
   std::vector<PairDiscrepancy> pairs;
-  // Where sampling was checked: one an output token, how far the verifier's logits are from explaining it (SamplingMargin). Those of
-  // all tokens looked at, even where the states of some positions only were compared.
+  // Where sampling was checked: one an output token, how far the verifier's logits are from explaining it (SamplingMargin). Those
+  // of all tokens looked at, even where the states of some positions only were compared.
   std::optional<std::vector<double>> margins;
+  std::optional<FinalRows> final_rows;  // kept only where the policy asks for them
   // Why the response fails before any statistics: rows that the trace lacks, text that is not what the tokens say.
   std::vector<std::string> failures;
 

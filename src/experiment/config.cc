@@ -7,8 +7,29 @@
 #include "base/error.h"
 #include "experiment/yaml_fields.h"
 #include "policy/calibration.h"
+#include "policy/peer_policy.h"
 
 namespace verillm {
+namespace {
+
+std::map<std::string, Parameters> ReadPeers(const YAML::Node& node, const std::string& where) {
+  std::map<std::string, Parameters> peers;
+  YamlFields fields(node, where);
+  for (const auto& entry : node) {
+    const auto name = entry.first.as<std::string>();
+    const YAML::Node given = fields.At(name);
+    YamlFields parameters(given, where);
+    for (const auto& parameter : given) {
+      const auto key = parameter.first.as<std::string>();
+      parameters.Read(key, peers[name][key]);
+    }
+    peers[name];
+  }
+  return peers;
+}
+
+}  // namespace
+
 std::vector<std::string> ReadWords(const YAML::Node& node, const std::string& where) {
   if (node.IsScalar()) return {node.as<std::string>()};
   std::vector<std::string> words;
@@ -139,6 +160,7 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
   fields.Read("calibration", calibration);
   if (!calibration.empty()) config.calibration = path.parent_path() / calibration;
   fields.Read("policy", config.policy);
+  if (fields.Has("peers")) config.peers = ReadPeers(fields.At("peers"), where);
   if (fields.Has("thresholds")) {
     YamlFields thresholds(fields.At("thresholds"), where);
     thresholds.Read("pe", config.thresholds.pe);
@@ -174,10 +196,16 @@ void CheckExperimentConfig(const ExperimentConfig& config) {
     throw Error(ErrorKind::kUsage, fmt::format("the model's name \"{}\" cannot be part of a file name", config.ModelLabel()));
   }
   CheckSampling(config.sampling);
-  if (config.policy != "calibrated") {
+  for (const auto& [name, parameters] : config.peers) {
+    CheckCanJudge(MakePeerPolicy(name, parameters), PlanEvery(1, 1, config.with_final, config.states), config.check_sampling);
+  }
+  if (config.policy == "calibrated") {
+    if (config.calibration.empty())
+      throw Error(ErrorKind::kUsage, "the policy calibrated needs a calibration; make one with verillm calibrate");
+  } else if (IsPeerPolicy(config.policy) && !config.peers.contains(config.policy)) {
+    throw Error(ErrorKind::kUsage, fmt::format("the policy {} must be named under peers", config.policy));
+  } else if (!IsPeerPolicy(config.policy)) {
     MakePolicy(config.policy, config.thresholds);
-  } else if (config.calibration.empty()) {
-    throw Error(ErrorKind::kUsage, "the policy calibrated needs a calibration; make one with verillm calibrate");
   }
   for (const std::string& attack : config.attacks) {
     if (attack != kHonest) FindAttack(attack);
@@ -199,6 +227,7 @@ void CheckExperimentConfig(const ExperimentConfig& config) {
 std::map<std::string, Policy> PoliciesOf(const ExperimentConfig& config) {
   std::map<std::string, Policy> policies;
   for (const std::string_view name : PolicyNames()) policies.emplace(name, MakePolicy(name, config.thresholds));
+  for (const auto& [name, parameters] : config.peers) policies.emplace(name, MakePeerPolicy(name, parameters));
   if (!config.calibration.empty()) policies.emplace("calibrated", MakeCalibratedPolicy(ReadCalibration(config.calibration)));
   return policies;
 }

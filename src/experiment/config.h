@@ -61,7 +61,8 @@ struct ExperimentConfig {
   bool match = false;  // verify in the prover's own steps
   std::string policy = "paper";
   Thresholds thresholds;
-  std::filesystem::path calibration;  // evaluated as the policy "calibrated", too; relative to the configuration file
+  std::map<std::string, Parameters> peers;  // methods of others, evaluated too: names of PeerPolicyNames()
+  std::filesystem::path calibration;        // evaluated as the policy "calibrated", too; relative to the configuration file
 
   std::string ModelLabel() const;
 };
@@ -72,7 +73,8 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path);
 // Error(kUsage) for numbers that make no sense and devices on workers that are not configured.
 void CheckExperimentConfig(const ExperimentConfig& config);
 
-// The configured policies by name: the quoted ones, and "calibrated" where there is a calibration. Error(kIo) or Error(kInput).
+// The configured policies by name: the quoted ones, the methods of others that are named, and "calibrated" where there is a
+// calibration. Error(kIo) or Error(kInput).
 std::map<std::string, Policy> PoliciesOf(const ExperimentConfig& config);
 
 // The prompts of one length in a prompts file. Error(kIo) or Error(kInput).

@@ -385,6 +385,28 @@ TEST(CheckExperimentConfig, RefusesWhatTheCommandLineMadeOfIt) {
   EXPECT_NO_THROW(CheckExperimentConfig(config));
 }
 
+TEST(ReadExperimentConfig, MethodsOfOthersHaveTheirParameters) {
+  const ExperimentConfig config =
+      Read("check_sampling: true\npolicy: toploc\npeers: {toploc: {}, activation-difr: {k: 16, threshold: .5}, token-difr: {}}");
+  EXPECT_EQ(config.policy, "toploc");
+  EXPECT_THAT(config.peers, UnorderedElementsAre(Key("toploc"), Key("activation-difr"), Key("token-difr")));
+  const std::map<std::string, Policy> policies = PoliciesOf(config);
+  EXPECT_THAT(policies,
+              UnorderedElementsAre(Key("paper"), Key("reference"), Key("toploc"), Key("activation-difr"), Key("token-difr")));
+  EXPECT_EQ(policies.at("activation-difr").parameters, (Parameters{{"k", 16}, {"seed", 42}, {"threshold", 0.5}}));
+}
+
+TEST(ReadExperimentConfig, MethodsOfOthersThatCannotJudgeAreRefused) {
+  ExpectRefused("policy: toploc", ErrorKind::kUsage, HasSubstr("toploc"));
+  ExpectRefused("peers: {paper: {}}", ErrorKind::kUsage, HasSubstr("unknown method \"paper\""));
+  ExpectRefused("peers: {toploc: {k: 8}}", ErrorKind::kUsage, HasSubstr("no parameter \"k\""));
+  ExpectRefused("peers: {toploc: {topk: many}}", ErrorKind::kInput, HasSubstr("\"topk\" has a value of the wrong type"));
+  ExpectRefused("peers: [toploc]", ErrorKind::kInput, HasSubstr("x.yaml:1"));
+  ExpectRefused("record: {final: false}\npeers: {toploc: {}}", ErrorKind::kUsage, HasSubstr("final norm"));
+  ExpectRefused("record: {states: f32}\npeers: {toploc: {}}", ErrorKind::kUsage, HasSubstr("not f32"));
+  ExpectRefused("peers: {token-difr: {}}", ErrorKind::kUsage, HasSubstr("how tokens were chosen"));
+}
+
 TEST(PoliciesOf, AreTheQuotedOnesAndWithACalibrationTheCalibrated) {
   ExperimentConfig config;
   config.thresholds.pe = 0.25;

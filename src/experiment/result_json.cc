@@ -54,9 +54,13 @@ Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy) 
     entry["pool_failure"] = point.pool_failure.empty() ? Json(nullptr) : Json(point.pool_failure);
     points[point.point.Name()] = std::move(entry);
   }
+  Json measures = nullptr;
+  if (result.peer) {
+    for (const auto& [name, value] : result.peer->measures) measures[name] = Rounded(value);
+  }
   return {{"policy", result.policy},
           {"policy_version", result.version},
-          {"thresholds", ToJson(result.thresholds)},
+          {"thresholds", result.peer ? ToJson(result.peer->parameters) : ToJson(result.thresholds)},
           {"verdict", VerdictName(result.verdict)},
           {"decided_after", result.decided_after ? Json(*result.decided_after) : Json(nullptr)},
           {"reason", result.reason},
@@ -64,6 +68,8 @@ Json ToJson(const PolicyResult& result, const ResponseDiscrepancy& discrepancy) 
           {"accept_rate", Rounded(result.accept_rate())},
           {"accept_count", result.accept_count},
           {"total_count", result.total_count},
+          {"score", result.peer ? Rounded(result.peer->score) : Json(nullptr)},
+          {"measures", std::move(measures)},
           {"per_capture_point", std::move(points)}};
 }
 
@@ -112,6 +118,10 @@ Json PublishedStatistics(const PolicyResult& result, const ResponseDiscrepancy& 
   const int first = discrepancy.positions.empty() ? 0 : discrepancy.positions.front();
   double sum_mean_error = 0;
   double sum_pe = 0;
+  const auto verdict_of = [&](std::size_t pair) {
+    if (result.pair_failures.empty()) return Json(nullptr);
+    return Json(result.pair_failures[pair].empty() ? "ACCEPT" : "REJECT");
+  };
   for (std::size_t i = 0; i < discrepancy.pairs.size(); ++i) {
     const PairDiscrepancy& pair = discrepancy.pairs[i];
     const PairStatistics& statistics = pair.statistics;
@@ -132,7 +142,7 @@ Json PublishedStatistics(const PolicyResult& result, const ResponseDiscrepancy& 
                   {"Pw", Rounded(statistics.Pw())},
                   {"relative_error", Rounded(statistics.RelativeError())},
                   {"element_error", Rounded(pair.element_error)},
-                  {"verdict", result.pair_failures[i].empty() ? "ACCEPT" : "REJECT"}};
+                  {"verdict", verdict_of(i)}};
     per_layer.emplace_back(fmt::format("token_{}_layer_{}", pair.position - first, pair.point.Name()), std::move(entry));
   }
   const double n_pairs = static_cast<double>(std::max<std::size_t>(discrepancy.pairs.size(), 1));

@@ -125,6 +125,13 @@ TEST(PublishedStatistics, VerdictsOfPairsFollowThePolicy) {
   EXPECT_EQ(entries.at("token_0_layer_final").at("verdict"), "REJECT");
 }
 
+TEST(PublishedStatistics, PairsThatAreNotJudgedHaveNoVerdict) {
+  PolicyResult result = HandMadeResult();
+  result.pair_failures.clear();
+  for (const auto& [name, entry] : PublishedStatistics(result, HandMadeResponse()).at("per_layer").items())
+    EXPECT_TRUE(entry.at("verdict").is_null()) << name;
+}
+
 TEST(PublishedStatistics, SummaryCountsMissingPairsToo) {
   const Json summary = PublishedStatistics(HandMadeResult(), HandMadeResponse()).at("summary");
   EXPECT_EQ(summary.dump(), R"({"accept_rate":0.5,"accept_count":3,"total_count":6,"avg_mean_error":0.2,"avg_Pe":0.20202,)"
@@ -169,6 +176,19 @@ TEST(ToJson, PolicyResultSaysAfterHowManyPositionsItWasDecided) {
   PolicyResult result = HandMadeResult();
   result.decided_after = 7;
   EXPECT_EQ(ToJson(result, HandMadeResponse()).at("decided_after"), 7);
+}
+
+TEST(ToJson, MethodsOfOthersHaveParametersScoreAndMeasures) {
+  PolicyResult result = HandMadeResult();
+  EXPECT_TRUE(ToJson(result, HandMadeResponse()).at("score").is_null());
+  EXPECT_TRUE(ToJson(result, HandMadeResponse()).at("measures").is_null());
+  result.peer = PeerResult{.parameters = {{"k", 8}}, .score = 0.25, .measures = {{"bytes", 16}}};
+  const Json json = ToJson(result, HandMadeResponse());
+  EXPECT_EQ(json.at("thresholds"), (Json{{"k", 8.0}}));
+  EXPECT_EQ(json.at("score"), 0.25);
+  EXPECT_EQ(json.at("measures"), (Json{{"bytes", 16.0}}));
+  result.peer->score = std::numeric_limits<double>::infinity();
+  EXPECT_TRUE(ToJson(result, HandMadeResponse()).at("score").is_null());
 }
 
 TEST(ToJson, StatisticsAreShares) {

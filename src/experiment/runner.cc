@@ -22,6 +22,7 @@
 #include "experiment/partial_audit.h"
 #include "experiment/result_json.h"
 #include "policy/calibration.h"
+#include "policy/peer_policy.h"
 #include "trace/trace_file.h"
 
 namespace verillm {
@@ -295,6 +296,8 @@ class Run {
     for (const std::string& prompt : prompts_) prompts += prompt + '\0';
     Json conditions = Json::object();
     for (const auto& [name, schedule] : config_.conditions) conditions[name] = ToJson(schedule);
+    Json peers = Json::object();
+    for (const auto& [name, parameters] : config_.peers) peers[name] = ToJson(parameters);
     return {{"model_digest", reference_.digest},
             {"prompts_digest", Sha256Hex(std::as_bytes(std::span(prompts)))},
             {"prompt_length", config_.prompt_length},
@@ -309,6 +312,7 @@ class Run {
             {"verifiers", config_.verifiers},
             {"policy", config_.policy},
             {"thresholds", ToJson(config_.thresholds)},
+            {"peers", std::move(peers)},
             {"check_sampling", config_.check_sampling},
             {"match", config_.match},
             {"trap", config_.trap},
@@ -369,7 +373,8 @@ class Run {
                                                   {.plan = PlanFor(model),
                                                    .schedule = config_.match ? trace.header().schedule : config_.schedule,
                                                    .check_sampling = config_.check_sampling,
-                                                   .in_steps = config_.match},
+                                                   .in_steps = config_.match,
+                                                   .keep_final_rows = NeedFinalRows()},
                                                   [&](std::string_view what, int done, int total) {
                                                     progress_state_.phase = what == kWaitingPhase ? what : phase;
                                                     Tell(done, total);
@@ -386,6 +391,10 @@ class Run {
     json["schedule"] = ToJson(verification.schedule);
     json["n_overflow"] = verification.n_overflow;
     return json;
+  }
+
+  bool NeedFinalRows() const {
+    return std::ranges::any_of(policies_, [](const auto& named) { return NeedsFinalRows(named.second); });
   }
 
   // Refuses a calibration of another model; says once a pair of devices where its rates do not hold.

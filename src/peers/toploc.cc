@@ -205,18 +205,6 @@ ToplocChunkResult JudgeChunk(const ToplocProof& proof, const ToplocStates& state
   return result;
 }
 
-// Written so that NaN fails too.
-void CheckThresholds(const ToplocThresholds& thresholds, int topk) {
-  if (!(thresholds.exponent_mismatches >= 0 && thresholds.exponent_mismatches < topk)) {
-    throw Error(ErrorKind::kUsage, fmt::format("{} exponent mismatches of {} values make no threshold: choose 0 to {}",
-                                               thresholds.exponent_mismatches, topk, topk - 1));
-  }
-  for (const double value : {thresholds.mantissa_mean, thresholds.mantissa_median}) {
-    if (!(value >= 0) || !std::isfinite(value))
-      throw Error(ErrorKind::kUsage, fmt::format("a mantissa error of {} makes no threshold", value));
-  }
-}
-
 std::vector<ToplocProof> ParseJsonList(std::string_view text, std::string_view what) {
   const Json json = ParseJson(text, what);
   std::vector<ToplocProof> proofs;
@@ -344,10 +332,22 @@ std::vector<std::string_view> ToplocThresholdNames() {
   return names;
 }
 
+// Written so that NaN fails too.
+void CheckToplocThresholds(const ToplocThresholds& thresholds, int topk) {
+  if (!(thresholds.exponent_mismatches >= 0 && thresholds.exponent_mismatches < topk)) {
+    throw Error(ErrorKind::kUsage, fmt::format("{} exponent mismatches of {} values make no threshold: choose 0 to {}",
+                                               thresholds.exponent_mismatches, topk, topk - 1));
+  }
+  for (const double value : {thresholds.mantissa_mean, thresholds.mantissa_median}) {
+    if (!(value >= 0) || !std::isfinite(value))
+      throw Error(ErrorKind::kUsage, fmt::format("a mantissa error of {} makes no threshold", value));
+  }
+}
+
 ToplocResult JudgeToplocProofs(std::span<const ToplocProof> proofs, const ToplocStates& states,
                                const ToplocParameters& parameters, const ToplocThresholds& thresholds) {
   const std::vector<ToplocChunk> chunks = ChunksOf(states, parameters);
-  CheckThresholds(thresholds, parameters.topk);
+  CheckToplocThresholds(thresholds, parameters.topk);
   ToplocResult result;
   std::size_t n_failed = 0;
   std::string first_failure;

@@ -130,6 +130,9 @@ struct ToplocThresholds {
 ToplocThresholds ToplocThresholdsFromName(std::string_view name, int topk);
 std::vector<std::string_view> ToplocThresholdNames();
 
+// Error(kUsage) where they are negative or let any proof of topk values pass.
+void CheckToplocThresholds(const ToplocThresholds& thresholds, int topk);
+
 struct ToplocChunkResult {
   ToplocChunk chunk;
   std::optional<ToplocDistance> distance;  // nullopt where there is no proof to measure
@@ -145,8 +148,8 @@ struct ToplocResult {
 // Accepts where there is one proof a chunk and every chunk passes. Beside the thresholds a chunk fails by: a null proof; another
 // number of coefficients than topk; a modulus that the chunk's size or the verifier's indices rule out; from topk 16 on, a
 // polynomial of a degree so low that no prover gets it by chance (a constant, above all; of fewer values it may be honest); NaN
-// or infinities among the verifier's own values. Error(kUsage) where the thresholds are negative or let any proof pass, other
-// errors as BuildToplocProofs.
+// or infinities among the verifier's own values. Errors as CheckToplocThresholds and
+// BuildToplocProofs.
 ToplocResult JudgeToplocProofs(std::span<const ToplocProof> proofs, const ToplocStates& states,
                                const ToplocParameters& parameters, const ToplocThresholds& thresholds);
 

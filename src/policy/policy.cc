@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "policy/calibrated_policy.h"
+#include "policy/peer_policy.h"
 #include "policy/rules.h"
 #include "policy/sampling_check.h"
 
@@ -127,11 +128,13 @@ std::vector<std::string_view> PolicyNames() {
 Policy MakePolicy(std::string_view name, const Thresholds& thresholds, Unit unit) {
   const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const Rule& candidate) { return candidate.name == name; });
   if (rule == kRules.end()) {
-    throw Error(ErrorKind::kUsage, fmt::format("unknown policy \"{}\": choose one of {}", name, fmt::join(PolicyNames(), ", ")));
+    throw Error(ErrorKind::kUsage, fmt::format("unknown policy \"{}\": choose one of {}, {}", name,
+                                               fmt::join(PolicyNames(), ", "), fmt::join(PeerPolicyNames(), ", ")));
   }
   CheckThresholds(thresholds);
-  if (unit == Unit::kPools && rule->judge_pool == nullptr) {
-    throw Error(ErrorKind::kUsage, fmt::format("policy {} judges single pairs only, not pools", name));
+  if (unit == Unit::kResponse || (unit == Unit::kPools && rule->judge_pool == nullptr)) {
+    throw Error(ErrorKind::kUsage,
+                fmt::format("policy {} judges {}", name, rule->judge_pool ? "pairs or pools" : "single pairs only, not pools"));
   }
   return {.name = std::string(rule->name),
           .version = rule->version,
@@ -167,6 +170,12 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
   result.version = policy.version;
   result.thresholds = policy.thresholds;
   result.pools_judged = policy.judge_pool != nullptr;
+  if (policy.peer != nullptr) {
+    for (const CapturePoint point : response.plan.points)
+      result.points.push_back({.point = point, .pool = PoolOverPositions(response, point), .pool_failure = {}});
+    JudgeByPeer(policy, response, result);
+    return result;
+  }
   result.total_count = response.n_expected();
   for (const PairDiscrepancy& pair : response.pairs) {
     result.pair_failures.push_back(policy.calibration ? JudgeCalibratedPair(*policy.calibration, pair)

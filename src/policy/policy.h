@@ -8,6 +8,8 @@
 #define VERILLM_POLICY_POLICY_H_
 
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,10 +38,14 @@ struct Thresholds {
 // Empty where accepted, else which criterion failed with value and threshold, e.g. "Pe 0.132 > 0.05".
 using Failure = std::string;
 
-// What decides the verdict.
-enum class Unit { kPairs, kPools };
+// What decides the verdict; kResponse: all of it at once, by a method of others.
+enum class Unit { kPairs, kPools, kResponse };
 
 struct Calibration;
+struct PeerMethod;
+
+// Of a method of others, by name.
+using Parameters = std::map<std::string, double, std::less<>>;
 
 struct Policy {
   std::string name;
@@ -50,6 +56,8 @@ struct Policy {
   Failure (*judge_pool)(const PairStatistics& pool, const Thresholds& thresholds) = nullptr;  // nullptr: pools are not judged
   Unit unit = Unit::kPairs;
   std::shared_ptr<const Calibration> calibration = nullptr;  // of the policy "calibrated", which has no use for the fields above
+  const PeerMethod* peer = nullptr;                          // of a method of others (peer_policy.h), which has none either
+  Parameters parameters = {};                                // of that method
 };
 
 // Names of the policies, in the order in which they are offered: "paper", "reference".
@@ -71,6 +79,13 @@ struct PointResult {
   Failure pool_failure;          // empty where the pool is accepted or not judged
 };
 
+// What a method of others measured.
+struct PeerResult {
+  Parameters parameters;                                // by which it judged
+  std::optional<double> score;                          // of the response; the larger, the less honest. nullopt: nothing measured
+  std::map<std::string, double, std::less<>> measures;  // "bytes" that a prover sends, and what the method has beside its score
+};
+
 struct PolicyResult {
   std::string policy;
   int version = 0;
@@ -79,10 +94,13 @@ struct PolicyResult {
   Verdict verdict = Verdict::kInconclusive;
   std::string reason;  // one sentence: why this verdict, with the values that decided it
   std::size_t accept_count = 0;
-  std::size_t total_count = 0;               // pairs that the plan asks for; missing ones count as rejected
-  std::vector<Failure> pair_failures;        // one for each of the response's pairs, in their order
-  std::vector<PointResult> points;           // one for each capture point of the plan, in its order
+  std::size_t total_count = 0;         // pairs that the plan asks for; missing ones count as rejected
+  std::vector<Failure> pair_failures;  // one for each of the response's pairs, in their order; none where they are not judged
+  std::vector<PointResult> points;     // one for each capture point of the plan, in its order
   std::optional<std::size_t> decided_after;  // positions that the policy "calibrated" needed
+  // Of a method of others, which judges no pairs: the counts above are those of TOPLOC's chunks, of GRAIL's positions, or of the
+  // response.
+  std::optional<PeerResult> peer;
 
   double accept_rate() const;                  // accept_count / total_count, 0 where nothing was to be compared
   std::optional<bool> pools_accepted() const;  // whether no point has a pool_failure; nullopt where pools are not judged
@@ -91,8 +109,8 @@ struct PolicyResult {
 // Reject where the response has failures, or where what the policy's unit asks is not met: more than thresholds.accept_rate of
 // the expected pairs accepted, or every pool accepted, or where the tokens were not chosen as asked. Inconclusive where nothing
 // was to be compared, or only the choice of too few tokens; accept otherwise. Both units are evaluated and in the result,
-// whichever decides. The policy "calibrated" decides by positions instead; a pair counts
-// as accepted where its element error is below what decides alone in a layer.
+// whichever decides. The policy "calibrated" decides by positions instead; a pair counts as accepted where its element error is
+// below what decides alone in a layer. Methods of others: JudgeByPeer.
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response);
 
 }  // namespace verillm

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "policy/calibration.h"
+#include "policy/peer_policy.h"
 
 namespace verillm {
 namespace {
@@ -20,6 +21,44 @@ Thresholds ThresholdsFromJson(const Json& json) {
   return thresholds;
 }
 
+Parameters ParametersFromJson(const Json& json) {
+  JsonFields fields(json, "thresholds");
+  Parameters parameters;
+  for (const auto& [name, value] : json.items()) parameters[name] = fields.Get<double>(name);
+  return parameters;
+}
+
+std::string_view UnitName(Unit unit) {
+  switch (unit) {
+    case Unit::kPairs:
+      return "pairs";
+    case Unit::kPools:
+      return "pools";
+    case Unit::kResponse:
+      return "response";
+  }
+  return "unknown";
+}
+
+Unit UnitFromName(const std::string& name) {
+  for (const Unit unit : {Unit::kPairs, Unit::kPools, Unit::kResponse}) {
+    if (UnitName(unit) == name) return unit;
+  }
+  throw Error(ErrorKind::kInput, fmt::format("policy: unit can be pairs, pools or response, not \"{}\"", name));
+}
+
+Policy PolicyOf(const std::string& name, Unit unit, const Json& thresholds, const Json& calibration) {
+  if (unit == Unit::kResponse) {
+    const Parameters parameters = ParametersFromJson(thresholds);
+    Policy policy = MakePeerPolicy(name, parameters);
+    if (policy.parameters != parameters)
+      throw Error(ErrorKind::kInput, fmt::format("policy: thresholds lacks a parameter of {}", name));
+    return policy;
+  }
+  const Thresholds quoted = ThresholdsFromJson(thresholds);
+  return calibration.is_null() ? MakePolicy(name, quoted, unit) : MakeCalibratedPolicy(CalibrationFromJson(calibration));
+}
+
 }  // namespace
 
 Json ToJson(const Thresholds& thresholds) {
@@ -31,11 +70,17 @@ Json ToJson(const Thresholds& thresholds) {
           {"accept_rate", thresholds.accept_rate}};
 }
 
+Json ToJson(const Parameters& parameters) {
+  Json json = Json::object();
+  for (const auto& [name, value] : parameters) json[name] = value;
+  return json;
+}
+
 Json ToJson(const Policy& policy) {
   return {{"name", policy.name},
           {"version", policy.version},
-          {"unit", policy.unit == Unit::kPairs ? "pairs" : "pools"},
-          {"thresholds", ToJson(policy.thresholds)},
+          {"unit", UnitName(policy.unit)},
+          {"thresholds", policy.peer ? ToJson(policy.parameters) : ToJson(policy.thresholds)},
           {"calibration", policy.calibration ? ToJson(*policy.calibration) : Json(nullptr)}};
 }
 
@@ -43,16 +88,14 @@ Policy PolicyFromJson(const Json& json) {
   JsonFields fields(json, "policy");
   const auto name = fields.Get<std::string>("name");
   const int version = fields.Get<int>("version");
-  const auto unit = fields.Get<std::string>("unit");
-  const Thresholds thresholds = ThresholdsFromJson(fields.At("thresholds"));
+  const Unit unit = UnitFromName(fields.Get<std::string>("unit"));
+  const Json& thresholds = fields.At("thresholds");
   const Json& calibration = fields.At("calibration");
   fields.Finish();
-  if (unit != "pairs" && unit != "pools") {
-    throw Error(ErrorKind::kInput, fmt::format("policy: unit can be pairs or pools, not \"{}\"", unit));
-  }
+  if (unit == Unit::kResponse && !calibration.is_null())
+    throw Error(ErrorKind::kInput, fmt::format("policy: {} has no use for a calibration", name));
   try {
-    Policy policy = calibration.is_null() ? MakePolicy(name, thresholds, unit == "pairs" ? Unit::kPairs : Unit::kPools)
-                                          : MakeCalibratedPolicy(CalibrationFromJson(calibration));
+    Policy policy = PolicyOf(name, unit, thresholds, calibration);
     if (policy.name != name || policy.version != version) {
       throw Error(ErrorKind::kInput, fmt::format("policy: {} version {} is not known here, only {} version {}", name, version,
                                                  policy.name, policy.version));

@@ -8,8 +8,9 @@
 namespace verillm {
 
 Json ToJson(const Thresholds& thresholds);
+Json ToJson(const Parameters& parameters);
 
-// With its calibration, where it has one.
+// With its calibration, where it has one. In the place of thresholds a method of others has its parameters.
 Json ToJson(const Policy& policy);
 
 // The reverse. Error(kInput) for anything missing, unknown or out of range, and for another version of the policy.

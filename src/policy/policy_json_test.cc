@@ -5,6 +5,7 @@
 
 #include "base/test_support.h"
 #include "policy/calibration.h"
+#include "policy/peer_policy.h"
 #include "policy/test_support.h"
 
 namespace verillm {
@@ -38,6 +39,35 @@ TEST(PolicyJson, KeepsTheCalibration) {
   const Policy read = PolicyFromJson(ToJson(policy));
   ASSERT_TRUE(read.calibration);
   EXPECT_EQ(ToJson(read), ToJson(policy));
+}
+
+TEST(PolicyJson, KeepsMethodsOfOthersWithTheirParameters) {
+  const Policy policy = MakePeerPolicy("activation-difr", {{"k", 16}, {"threshold", 0.25}});
+  const Json json = ToJson(policy);
+  EXPECT_EQ(json["unit"], "response");
+  EXPECT_EQ(json["thresholds"], (Json{{"k", 16.0}, {"seed", 42.0}, {"threshold", 0.25}}));
+  const Policy read = PolicyFromJson(json);
+  EXPECT_EQ(read.parameters, policy.parameters);
+  EXPECT_EQ(ToJson(read), json);
+}
+
+TEST(PolicyJson, RefusesMethodsOfOthersThatItDoesNotKnow) {
+  const Json sound = ToJson(MakePeerPolicy("toploc"));
+  const auto expect_refused = [&](const char* pointer, const Json& value, const char* message) {
+    Json json = sound;
+    json[Json::json_pointer(pointer)] = value;
+    ExpectError([&] { PolicyFromJson(json); }, ErrorKind::kInput, HasSubstr(message));
+  };
+  expect_refused("/name", "paper", "unknown method \"paper\"");
+  expect_refused("/version", 2, "toploc version 2 is not known here");
+  expect_refused("/unit", "pairs", "thresholds");
+  expect_refused("/calibration", Json::object(), "no use for a calibration");
+  expect_refused("/thresholds/topk", 0, "topk = 0");
+  expect_refused("/thresholds/topk", "many", "topk");
+  expect_refused("/thresholds/more", 1, "no parameter \"more\"");
+  Json lacking = sound;
+  lacking["thresholds"].erase("batch");
+  ExpectError([&] { PolicyFromJson(lacking); }, ErrorKind::kInput, HasSubstr("lacks a parameter of toploc"));
 }
 
 TEST(PolicyJson, RefusesWhatItDoesNotKnow) {

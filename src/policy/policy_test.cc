@@ -97,7 +97,9 @@ TEST(MakePolicy, KnowsEveryNameItOffers) {
 }
 
 TEST(MakePolicy, RefusesUnknownNames) {
-  EXPECT_EQ(MessageOf("Paper", {}), "unknown policy \"Paper\": choose one of paper, reference");
+  EXPECT_EQ(
+      MessageOf("Paper", {}),
+      "unknown policy \"Paper\": choose one of paper, reference, toploc, toploc-deployed, activation-difr, token-difr, grail");
   EXPECT_THAT(MessageOf("", {}), HasSubstr("unknown policy"));
 }
 

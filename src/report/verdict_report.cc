@@ -42,8 +42,12 @@ void PrintVerdict(const ResponseDiscrepancy& discrepancy, const PolicyResult& re
   Table table(headers);
   for (const PointResult& point : result.points) {
     std::vector<std::string> cells = Cells(discrepancy, point.point, point.pool);
-    cells.push_back(fmt::format("{}/{}", point.accept_count, point.total_count));
-    cells.push_back(point.pool_failure.empty() ? "ok" : point.pool_failure);
+    if (result.peer) {
+      cells.insert(cells.end(), {"-", "-"});
+    } else {
+      cells.push_back(fmt::format("{}/{}", point.accept_count, point.total_count));
+      cells.push_back(point.pool_failure.empty() ? "ok" : point.pool_failure);
+    }
     table.AddRow(std::move(cells));
   }
   table.Print(out);
