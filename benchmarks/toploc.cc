@@ -1,66 +1,49 @@
-// Building and verifying TOPLOC proofs of the shape that the Python package's own benchmark has: 1000 rows of 5120 elements in
-// bf16, topk 128, batches of 32. benchmarks/toploc_peer.py times the package on the same states.
+// TOPLOC proofs by verillm, one timed call at a time, as benchmarks/toploc_and_package.py asks for them in turn with those of the
+// Python package.
 //
-//   benchmark_toploc [repetitions]
+//   benchmark_toploc STATES WIDTH BATCH TOPK
 //
-// It first checks that the proofs pass against the states that they are of.
+// STATES is a file of rows of WIDTH bf16 elements. A line "proofs RULE" on standard input is answered by a JSON list of proofs,
+// the lines "build RULE" and "verify RULE" by the seconds that it took; RULE is a tie rule. What is verified are the own proofs
+// of the same states, which must pass.
 #include "peers/toploc.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstdint>
 #include <cstdlib>
-#include <random>
-#include <span>
+#include <iostream>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+#include "base/file.h"
 #include "interleaved.h"
 
 namespace verillm {
 namespace {
 
-constexpr std::size_t kRows = 1000;
-constexpr std::size_t kWidth = 5120;
-
-std::vector<std::uint16_t> MakeStates() {
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(kRows * kWidth);
-  for (float& value : values) value = normal(random);
-  std::vector<std::uint16_t> states(values.size());
-  EncodeStates(values, StateType::kBF16, std::as_writable_bytes(std::span(states)));
-  return states;
+std::string Answer(const std::string& what, const ToplocStates& states, const ToplocParameters& parameters) {
+  if (what == "build") return fmt::format("{}", Seconds([&] { return BuildToplocProofs(states, parameters); }));
+  const std::vector<ToplocProof> proofs = BuildToplocProofs(states, parameters);
+  if (what == "proofs") return ToplocProofJson(proofs);
+  if (what != "verify") throw Error(ErrorKind::kUsage, fmt::format("unknown request \"{}\"", what));
+  const ToplocThresholds thresholds = ToplocThresholdsFromName("paper", parameters.topk);
+  ToplocResult result;
+  const double seconds = Seconds([&] {
+    result = JudgeToplocProofs(proofs, states, parameters, thresholds);
+    return result.accepted;
+  });
+  if (!result.accepted) throw Error(ErrorKind::kInput, result.reason);
+  return fmt::format("{}", seconds);
 }
 
-void Print(const std::string& what, const std::vector<double>& seconds) {
-  const auto [best, worst] = std::minmax_element(seconds.begin(), seconds.end());
-  fmt::print("{:<28}{:>10.2f}{:>10.2f}{:>10.2f}\n", what, 1e3 * *best, 1e3 * Median(seconds), 1e3 * *worst);
-}
-
-int Run(int n_repetitions) {
-  const std::vector<std::uint16_t> elements = MakeStates();
-  const ToplocStates states{.rows = std::as_bytes(std::span(elements)), .type = StateType::kBF16, .width = kWidth};
-  fmt::print("{} rows of {} in bf16, topk 128, batches of 32; {} repetitions\n", kRows, kWidth, n_repetitions);
-  fmt::print("{:<28}{:>10}{:>10}{:>10}\n", "ms", "best", "median", "worst");
-  for (const TieRule ties : {TieRule::kTorchCpu, TieRule::kLowestIndex}) {
-    const ToplocParameters parameters{.decode_batching_size = 32, .topk = 128, .ties = ties};
-    const ToplocThresholds thresholds = ToplocThresholdsFromName("paper", 128);
-    const std::vector<ToplocProof> proofs = BuildToplocProofs(states, parameters);
-    if (const ToplocResult result = JudgeToplocProofs(proofs, states, parameters, thresholds); !result.accepted) {
-      fmt::print(stderr, "{}: the proofs do not pass: {}\n", TieRuleName(ties), result.reason);
-      return 1;
-    }
-    std::vector<double> build, build_base64, verify;
-    for (int i = 0; i < n_repetitions; ++i) {
-      build.push_back(Seconds([&] { return BuildToplocProofs(states, parameters); }));
-      build_base64.push_back(Seconds([&] { return ToplocProofLines(BuildToplocProofs(states, parameters)); }));
-      verify.push_back(Seconds([&] { return JudgeToplocProofs(proofs, states, parameters, thresholds); }));
-    }
-    Print(fmt::format("{}: build", TieRuleName(ties)), build);
-    Print(fmt::format("{}: build base64", TieRuleName(ties)), build_base64);
-    Print(fmt::format("{}: verify", TieRuleName(ties)), verify);
+int Run(const std::string& path, int width, ToplocParameters parameters) {
+  const MappedFile file(path);
+  const ToplocStates states{.rows = file.bytes(), .type = StateType::kBF16, .width = width};
+  std::string what, rule;
+  while (std::cin >> what >> rule) {
+    parameters.ties = TieRuleFromName(rule);
+    std::cout << Answer(what, states, parameters) << std::endl;
   }
   return 0;
 }
@@ -69,10 +52,14 @@ int Run(int n_repetitions) {
 }  // namespace verillm
 
 int main(int argc, char** argv) {
-  const int n_repetitions = argc > 1 ? std::atoi(argv[1]) : 15;
-  if (n_repetitions < 1) {
-    fmt::print(stderr, "usage: {} [repetitions]\n", argv[0]);
+  if (argc != 5) {
+    fmt::print(stderr, "usage: {} STATES WIDTH BATCH TOPK\n", argv[0]);
     return 2;
   }
-  return verillm::Run(n_repetitions);
+  try {
+    return verillm::Run(argv[1], std::atoi(argv[2]), {.decode_batching_size = std::atoi(argv[3]), .topk = std::atoi(argv[4])});
+  } catch (const verillm::Error& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return verillm::ExitCode(error.kind());
+  }
 }
