@@ -64,12 +64,12 @@ def test_toploc_tells_an_honest_prover_from_one_with_quantised_weights(judge, ho
     assert (accepted["accept_count"], accepted["total_count"], accepted["accept_rate"]) == (2, 2, 1)
     assert accepted["measures"]["bytes"] == 2 * 258
     # Two-sided: an error of nothing would mean that nothing was compared across devices.
-    assert 0.05 < accepted["measures"]["mantissa_mean"] < 3
-    assert 0.005 < accepted["score"] < 0.5
+    assert 0.01 < accepted["measures"]["mantissa_mean"] < 2
+    assert 0.001 < accepted["score"] < 0.2
 
     other = judge(quantised, "toploc")
-    assert other["score"] > 4 * accepted["score"]
-    assert other["measures"]["mantissa_mean"] > 4 * accepted["measures"]["mantissa_mean"]
+    assert 0.5 < other["score"] < 10
+    assert 5 < other["measures"]["mantissa_mean"] < 40
 
 
 def test_toploc_measures_what_its_proofs_measure(run, judge, honest, tmp_path):
