@@ -61,8 +61,8 @@ struct PairStatistics {
 };
 
 // Statistics of one pair. Both spans hold the same number of elements of `type`, little-endian, in any alignment; Error(kInput)
-// otherwise. Runs on the best instruction set of this CPU; counts equal ComparePairScalar's exactly, sums to 1e-6 relative (of
-// the sum of absolute terms), those of squares to 1e-12.
+// otherwise. Runs on the best instruction set of this CPU: counts and the largest error equal ComparePairScalar's exactly, sums
+// to 2^-18 of the sum of absolute terms (sum_error_product: of norm2(b) norm2(b - a)), and to 3e-7 on rows like states.
 PairStatistics ComparePair(std::span<const std::byte> prover, std::span<const std::byte> verifier, StateType type);
 
 // The same, one element after the other in plain C++: the reference that ComparePair is tested against.

@@ -309,8 +309,8 @@ TEST(PairStatistics, MergeEqualsOnePass) {
     EXPECT_NEAR(merged.sum_error, whole.sum_error, 1e-6 * whole.sum_abs_error);
     EXPECT_NEAR(merged.sum_abs_error, whole.sum_abs_error, 1e-6 * whole.sum_abs_error);
     EXPECT_EQ(merged.max_abs_error, whole.max_abs_error);
-    EXPECT_NEAR(merged.sum_squared_error, whole.sum_squared_error, 1e-12 * whole.sum_squared_error);
-    EXPECT_NEAR(merged.sum_squared_verifier, whole.sum_squared_verifier, 1e-12 * whole.sum_squared_verifier);
+    EXPECT_NEAR(merged.sum_squared_error, whole.sum_squared_error, 1e-6 * whole.sum_squared_error);
+    EXPECT_NEAR(merged.sum_squared_verifier, whole.sum_squared_verifier, 1e-6 * whole.sum_squared_verifier);
     EXPECT_NEAR(merged.ScaleError().value(), whole.ScaleError().value(), 1e-6);
   }
 }
