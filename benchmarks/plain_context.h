@@ -24,7 +24,8 @@ constexpr int kChunk = 512;
 
 inline double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Waits until the threads of who computed before sleep: OpenMP's spin for some milliseconds first, on the cores of who comes next.
+// Waits until the threads of who computed before sleep: OpenMP's spin for some milliseconds first, on the cores of who comes
+// next.
 inline void LetThreadsSleep() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }
 
 class PlainContext {
