@@ -40,6 +40,11 @@ struct Candidate {
   double weight;  // its probability in units of the most likely token's: exp((logit - best) / temperature)
 };
 
+Candidate CandidateOf(std::span<const float> logits, Token token, double best, double temperature) {
+  const float logit = Finite(logits[static_cast<std::size_t>(token)]);
+  return {logit, token, std::exp((logit - best) / temperature)};
+}
+
 bool MoreLikely(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.token < b.token; }
 
 // The tokens that are kept: the top-p set in descending order; with top_p = 1 all within reach of the best one in order of token
@@ -53,8 +58,8 @@ Candidates FindCandidates(std::span<const float> logits, double best, double tem
   Candidates result;
   const auto gather = [&](double least, double above) {
     for (const Token token : TokensFrom(logits, least)) {
-      const float logit = Finite(logits[static_cast<std::size_t>(token)]);
-      if (logit < above) result.kept.push_back({logit, token, std::exp((logit - best) / temperature)});
+      const Candidate candidate = CandidateOf(logits, token, best, temperature);
+      if (candidate.logit < above) result.kept.push_back(candidate);
     }
   };
   constexpr double kNoLimit = std::numeric_limits<double>::infinity();
@@ -201,14 +206,14 @@ double SamplingMargin(std::span<const float> logits, const Sampling& sampling, i
   if (kept) return rival;
 
   // Those kept stand before it, of the others some.
-  const double out_of_reach = std::max(0.0, best - kReach * temperature - logit);
+  const double end_of_reach = best - kReach * temperature;
+  const double out_of_reach = std::max(0.0, end_of_reach - logit);
   before = 0;
   double after = 0;
   const Candidate claimed = {logit, token, 0};
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const Candidate other = {Finite(logits[i]), static_cast<Token>(i), 0};
-    if (other.logit < best - kReach * temperature) continue;
-    (MoreLikely(other, claimed) ? before : after) += std::exp((other.logit - best) / temperature);
+  for (const Token other : TokensFrom(logits, end_of_reach)) {
+    const Candidate candidate = CandidateOf(logits, other, best, temperature);
+    (MoreLikely(candidate, claimed) ? before : after) += candidate.weight;
   }
   if (out_of_reach > 0) after = std::exp(-kReach);
   return rival + std::max(0.0, temperature * (std::log(before / after) - edge)) + out_of_reach;
