@@ -30,6 +30,7 @@
 #include "engine/device.h"
 #include "engine/model.h"
 #include "engine/model_store.h"
+#include "exit_code.h"
 #include "median.h"
 #include "plain_context.h"
 #include "worker/worker.h"
@@ -182,10 +183,5 @@ int Run(int argc, char** argv) {
 }  // namespace verillm
 
 int main(int argc, char** argv) {
-  try {
-    return verillm::Run(argc, argv);
-  } catch (const verillm::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return verillm::ExitCode(error.kind());
-  }
+  return verillm::ExitCodeOf([&] { return verillm::Run(argc, argv); });
 }

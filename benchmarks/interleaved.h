@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/error.h"
+#include "exit_code.h"
 #include "median.h"
 
 namespace verillm {
@@ -32,12 +32,7 @@ int RunWithSizes(int argc, char** argv, const char* what, RunFunction run) {
     fmt::print(stderr, "usage: {} [MiB of {}] [repetitions]\n", argv[0], what);
     return 2;
   }
-  try {
-    return run(static_cast<std::size_t>(mebibytes) << 20, n_repetitions);
-  } catch (const Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return ExitCode(error.kind());
-  }
+  return ExitCodeOf([&] { return run(static_cast<std::size_t>(mebibytes) << 20, n_repetitions); });
 }
 
 }  // namespace verillm

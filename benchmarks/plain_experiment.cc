@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "engine/device.h"
 #include "engine/model.h"
+#include "exit_code.h"
 #include "plain_context.h"
 #include "trace/trace_file.h"
 
@@ -66,10 +67,5 @@ int Run(int argc, char** argv) {
 }  // namespace verillm
 
 int main(int argc, char** argv) {
-  try {
-    return verillm::Run(argc, argv);
-  } catch (const verillm::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return verillm::ExitCode(error.kind());
-  }
+  return verillm::ExitCodeOf([&] { return verillm::Run(argc, argv); });
 }

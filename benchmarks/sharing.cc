@@ -26,6 +26,7 @@
 
 #include "base/error.h"
 #include "engine/model_store.h"
+#include "exit_code.h"
 #include "median.h"
 #include "worker/worker.h"
 
@@ -184,10 +185,5 @@ int Run(int argc, char** argv) {
 }  // namespace verillm
 
 int main(int argc, char** argv) {
-  try {
-    return verillm::Run(argc, argv);
-  } catch (const verillm::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return verillm::ExitCode(error.kind());
-  }
+  return verillm::ExitCodeOf([&] { return verillm::Run(argc, argv); });
 }

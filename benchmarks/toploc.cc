@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "exit_code.h"
 #include "interleaved.h"
 
 namespace verillm {
@@ -56,10 +57,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: {} STATES WIDTH BATCH TOPK\n", argv[0]);
     return 2;
   }
-  try {
+  return verillm::ExitCodeOf([&] {
     return verillm::Run(argv[1], std::atoi(argv[2]), {.decode_batching_size = std::atoi(argv[3]), .topk = std::atoi(argv[4])});
-  } catch (const verillm::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return verillm::ExitCode(error.kind());
-  }
+  });
 }
