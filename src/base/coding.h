@@ -1,12 +1,16 @@
-// Integers in byte strings: the only place where byte order is decided. Ours is little-endian; what others defined may be
-// big-endian.
+// Bytes of texts, and integers in byte strings: the only place where byte order is decided. Ours is little-endian; what others
+// defined may be big-endian.
 #ifndef VERILLM_BASE_CODING_H_
 #define VERILLM_BASE_CODING_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string_view>
 
 namespace verillm {
+
+inline std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 template <typename Integer>
 Integer LoadLittleEndian(const std::byte* bytes) {

@@ -30,8 +30,6 @@ const std::array<double, 7> kSteps = [] {
   return steps;
 }();
 
-std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
-
 std::array<std::byte, 4> BigEndian(std::uint32_t number) {
   std::array<std::byte, 4> bytes;
   StoreBigEndian(number, bytes.data());

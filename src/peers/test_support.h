@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/coding.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -29,8 +30,6 @@ inline std::filesystem::path PeerVectorPath(const std::string& name) {
 inline Json ReadPeerVectors(const std::string& name) {
   return ParseJson(ReadFile(PeerVectorPath(name), std::uint64_t{1} << 20), name);
 }
-
-inline std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 // Activations as their 16 bits, row after row, and their type.
 struct Activations {

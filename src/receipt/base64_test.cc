@@ -4,14 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "base/coding.h"
 #include "base/test_support.h"
 
 namespace verillm {
 namespace {
 
 using testing::HasSubstr;
-
-std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 std::string Decoded(std::string_view text, std::size_t n_bytes) {
   std::string decoded(n_bytes, '?');

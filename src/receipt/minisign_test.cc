@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "base/coding.h"
 #include "base/test_support.h"
 #include "receipt/base64.h"
 #include "receipt/sodium.h"
@@ -31,8 +32,6 @@ constexpr std::string_view kLegacySignatureFile =
     "RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eKL8OC351vwIasSSbXxwA=\n"
     "trusted comment: timestamp:1555779966\tfile:test\n"
     "QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==\n";
-
-std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 PublicKey Key() { return ParsePublicKey(kPublicKeyFile, "key"); }
 Signature Sound() { return ParseSignature(kSignatureFile, "signature"); }

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/coding.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "base/test_support.h"
@@ -17,8 +18,6 @@ using testing::HasSubstr;
 
 static_assert(!std::is_copy_constructible_v<SecretKey> && !std::is_copy_assignable_v<SecretKey>);
 static_assert(std::is_nothrow_move_constructible_v<SecretKey>);
-
-std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 SecretKey KeyOf(std::string_view seed_hex) {
   const Hash seed = HashFromHex(seed_hex, "seed");

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/coding.h"
 #include "base/test_support.h"
 #include "receipt/vrf_test_support.h"
 #include "signing/secret_key.h"
@@ -12,8 +13,6 @@ namespace verillm {
 namespace {
 
 using testing::StartsWith;
-
-std::span<const std::byte> BytesOf(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 TEST(ProveVrf, MakesTheProofsOfTheStandardsExamples) {
   for (const VrfExample& example : VrfExamples()) {
