@@ -7,36 +7,16 @@ import pytest
 
 from conftest import ROOT
 
-CONFIG = """
-experiment: exp2
-title: Does another instruction set break an honest verification?
-model: smollm2-135m
-prover: cpu
-verifier: cpu:armv8.2_2@arm64
-workers:
-  arm64:
-    command: [%s, worker]
-scenario: both
-trials: 1
-verifiers: 1
-prompts: prompts.yaml
-prompt_length: short
-raw: true
-output_tokens: 12
-sampling: {temperature: 0.7, top_p: 0.9, seed: 1, ignore_end: true}
-record: {layers_every: 8, final: true, states: bf16}
-policy: paper
-thresholds: {pe: 0.05, pm: 0.75, pw: 0.50, mean_error: 0.01}
-criterion: 0.90
-"""
-
 
 @pytest.fixture(scope="module")
 def results(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("arm64")
-    (folder / "prompts.yaml").write_text("prompts: {short: ['The mill turns with the tide because']}\n")
-    (folder / "exp2.yaml").write_text(CONFIG % (ROOT / "build-arm64" / "verillm"))
-    done = run("experiment", "run", folder / "exp2.yaml", "--out", folder / "results", timeout=900)
+    # The configuration that a user runs, with a prompt of a few tokens.
+    config = (ROOT / "configs" / "exp2-arm64.yaml").read_text(encoding="utf-8")
+    assert "calibration-prompts.yaml" in config
+    (folder / "exp2.yaml").write_text(config.replace("calibration-prompts.yaml", "prompts.yaml") + "raw: true\n", encoding="utf-8")
+    (folder / "prompts.yaml").write_text("prompts: {evaluation: ['The mill turns with the tide because']}\n", encoding="utf-8")
+    done = run("experiment", "run", folder / "exp2.yaml", "--output-tokens", 12, "--out", folder / "results", timeout=900)
     assert done.code == 0, done.err
     return [json.loads(path.read_text()) for path in sorted((folder / "results").glob("*_trial1.json"))]
 

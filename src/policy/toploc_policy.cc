@@ -8,7 +8,7 @@
 namespace verillm {
 namespace {
 
-constexpr int kPublishedTopk = 128;
+constexpr ToplocParameters kPublished;
 
 // The largest index that a proof can tell from another.
 constexpr double kMostTopk = 65497;
@@ -23,10 +23,10 @@ ToplocThresholds ThresholdsOf(const Parameters& parameters) {
 
 Parameters Complete(std::string_view thresholds_name, Parameters given) {
   const auto topk = given.find("topk");
-  const int k = topk == given.end() ? kPublishedTopk : static_cast<int>(topk->second);
+  const int k = topk == given.end() ? kPublished.topk : static_cast<int>(topk->second);
   const ToplocThresholds published = ToplocThresholdsFromName(thresholds_name, k);
   Parameters parameters = WithDefaults(std::move(given), {{"topk", k},
-                                                          {"batch", 32},
+                                                          {"batch", kPublished.decode_batching_size},
                                                           {"exponent_mismatches", published.exponent_mismatches},
                                                           {"mantissa_mean", published.mantissa_mean},
                                                           {"mantissa_median", published.mantissa_median}});
