@@ -3,6 +3,8 @@
 //
 //   recording      generation by a worker with the default capture plan, states written to a trace, against llama.cpp generating
 //                  the same tokens with the same sampler: decode time; the same with a receipt's commitment to the states
+//   a step           one token in this process, its states recorded as bf16, against one of llama.cpp, in turn: what recording
+//                  costs the computation itself, on machines whose speed changes within seconds
 //   verification   one prefill by a worker with comparison of all states (full plan; plan ending at layer 24) against llama.cpp's
 //                  prefill of the same tokens, logits of the last one only; from request to verdict's statistics, both in
 //                  contexts that have been used before, and with the full plan also where both make their contexts anew
@@ -20,6 +22,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -30,6 +33,7 @@
 #include "engine/device.h"
 #include "engine/model.h"
 #include "engine/model_store.h"
+#include "engine/session.h"
 #include "exit_code.h"
 #include "median.h"
 #include "plain_context.h"
@@ -61,9 +65,40 @@ struct Duel {
 void Report(const Duel& duel) {
   std::vector<double> ratios;
   for (std::size_t i = 0; i < duel.our_seconds.size(); ++i) ratios.push_back(duel.our_seconds[i] / duel.plain_seconds[i]);
-  fmt::print("{:<30} {:8.3f} s   plain {:8.3f} s   ratio {:.3f} (median of {}, {:.3f} to {:.3f})\n", duel.what,
+  fmt::print("{:<30} {:8.4f} s   plain {:8.4f} s   ratio {:.3f} (median of {}, {:.3f} to {:.3f})\n", duel.what,
              Median(duel.our_seconds), Median(duel.plain_seconds), Median(ratios), ratios.size(),
              *std::min_element(ratios.begin(), ratios.end()), *std::max_element(ratios.begin(), ratios.end()));
+}
+
+// Each token of an output is computed twice, with recording and by llama.cpp alone, who begins changing from token to token.
+Duel StepByStep(const Model& model, const GenerateRequest& request, std::span<const Token> tokens, int n_prompt) {
+  const int n_context = static_cast<int>(tokens.size());
+  std::vector<std::byte> recorded;
+  const auto record = [&](const StateRows& rows) {
+    recorded.resize(rows.states.size() * static_cast<std::size_t>(FormatOf(request.plan.type).bytes));
+    EncodeStates(rows.states, request.plan.type, recorded);
+  };
+  const std::atomic<bool> cancel = false;
+  Schedule schedule = request.schedule;
+  schedule.context = n_context;
+  Session session(model, schedule, {.plan = request.plan, .first_position = n_prompt, .sink = record}, cancel);
+  PlainContext context(model, n_context, schedule.threads);
+  const auto prompt = tokens.first(static_cast<std::size_t>(n_prompt));
+  session.Prefill(prompt, true);
+  context.Append({prompt.begin(), prompt.end()});
+  Duel duel{"a step with recording", {}, {}};
+  for (const Token token : tokens.subspan(static_cast<std::size_t>(n_prompt))) {
+    const bool ours_first = duel.our_seconds.size() % 2 == 0;
+    for (const bool is_ours : {ours_first, !ours_first}) {
+      const auto start = Clock::now();
+      if (is_ours)
+        session.Step(token);
+      else
+        context.Append({token});
+      (is_ours ? duel.our_seconds : duel.plain_seconds).push_back(SecondsSince(start));
+    }
+  }
+  return duel;
 }
 
 int Run(int argc, char** argv) {
@@ -173,6 +208,8 @@ int Run(int argc, char** argv) {
     for (Duel& duel : duels) duel.Fight();
   }
   fs::remove_all(folder);
+  LetThreadsSleep();
+  duels.insert(duels.begin(), StepByStep(model, request, tokens, record.n_prompt));
   fmt::print("{} on {}, {} threads, {} + {} tokens, states of {} capture points\n", identity.name, used_worker.device().name,
              n_threads, n_prompt_wanted, n_output, request.plan.points.size());
   for (const Duel& duel : duels) Report(duel);

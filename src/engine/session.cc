@@ -60,10 +60,16 @@ llama_flash_attn_type FlashAttentionType(FlashAttention flash_attention) {
 }  // namespace
 
 // Takes the states of a plan out of llama.cpp's graph through its evaluation callback. ggml asks of every node whether it is
-// wanted; a wanted node ends a stretch of the graph and is shown when that stretch is computed.
+// wanted; a wanted node ends a stretch of the graph and is shown when that stretch is computed. Stretches cost time, so our
+// llama.cpp (scripts/build-engine) asks already when it builds the graph and keeps what is wanted until the pass is over; then
+// only the node that ends a pass early ends a stretch.
 class Session::Recorder {
  public:
-  Recorder(int n_layer, int width) : n_layer_(n_layer), width_(static_cast<std::size_t>(width)) {}
+  // For a context whose graphs keep what this recording wants.
+  Recorder(int n_layer, int width, Recording recording) : n_layer_(n_layer), width_(static_cast<std::size_t>(width)) {
+    Record(std::move(recording));
+    kept_points_ = points_;
+  }
 
   // From now on records this.
   void Record(Recording recording) {
@@ -113,13 +119,18 @@ class Session::Recorder {
     }
     n_shown_ = 0;
     stopped_ = false;
+    kept_.clear();
     embeddings_.clear();
     failure_ = nullptr;
   }
 
-  // Ends the pass: hands out what is still held back, and throws what the sink threw inside llama.cpp's code.
+  // Ends the pass, which is computed: hands out what was kept or held back, and throws what the sink threw inside llama.cpp's
+  // code.
   void End() {
-    if (failure_ == nullptr) HandOutEmbeddings();
+    if (failure_ == nullptr) {
+      ShowKept();
+      HandOutEmbeddings();
+    }
     if (failure_ != nullptr) std::rethrow_exception(failure_);
     if (n_recorded_ > 0 && n_shown_ < recording_.plan.points.size()) {
       throw Error(ErrorKind::kWorker, fmt::format("llama.cpp's graph of this model shows {} of the {} capture points", n_shown_,
@@ -131,15 +142,19 @@ class Session::Recorder {
 
  private:
   bool Observe(ggml_tensor* tensor, bool ask) {
+    const auto wanted = Wanted(tensor);
+    // Not allocated yet: the graph is being built. The answers stay the same, since llama.cpp lays out memory once for all graphs
+    // alike.
+    if (tensor->buffer == nullptr) return kept_points_.contains(tensor->name);
     // A stop ends one stretch only; graphs split over backends go on with the next, whose first node is refused here.
     if (stopped_) return ask;
-    const auto wanted = Wanted(tensor);
-    if (ask) return EndsStores(tensor) || (wanted != points_.end() && (n_recorded_ > 0 || EndsPass(wanted->second)));
+    if (ask) return EndsStores(tensor) || (wanted != points_.end() && EndsStretch(tensor, wanted->second));
     if (wanted == points_.end()) {
       stopped_ = true;  // the last store
       return false;
     }
     try {
+      ShowKept();
       if (n_recorded_ > 0) Show(tensor, wanted->second);
       stopped_ = EndsPass(wanted->second);
     } catch (...) {
@@ -162,7 +177,20 @@ class Session::Recorder {
            last_stores_.empty();
   }
 
-  void Show(ggml_tensor* tensor, CapturePoint point) {
+  // Whether a wanted node has to be shown before the graph goes on; else it is kept.
+  bool EndsStretch(const ggml_tensor* tensor, CapturePoint point) {
+    if (EndsPass(point)) return true;
+    if (n_recorded_ == 0) return false;
+    if ((tensor->flags & GGML_TENSOR_FLAG_OUTPUT) == 0) return true;
+    kept_.emplace_back(tensor, point);
+    return false;
+  }
+
+  void ShowKept() {
+    for (const auto& [tensor, point] : std::exchange(kept_, {})) Show(tensor, point);
+  }
+
+  void Show(const ggml_tensor* tensor, CapturePoint point) {
     const std::int64_t n_rows = tensor->ne[1];
     if (tensor->type != GGML_TYPE_F32 || static_cast<std::size_t>(tensor->ne[0]) != width_ || !ggml_is_contiguous(tensor) ||
         (n_rows != n_batch_ && n_rows < n_recorded_)) {
@@ -207,7 +235,8 @@ class Session::Recorder {
   }
 
   Recording recording_;
-  std::map<std::string, CapturePoint, std::less<>> points_;
+  std::map<std::string, CapturePoint, std::less<>> points_;       // by names of nodes
+  std::map<std::string, CapturePoint, std::less<>> kept_points_;  // in graphs of this context
   int n_layer_;
   std::size_t width_;
   bool needs_outputs_ = false;
@@ -220,6 +249,7 @@ class Session::Recorder {
   bool stop_early_ = false;
   std::vector<std::string> last_stores_;  // of keys and values, still to come before the pass may end
   bool stopped_ = false;
+  std::vector<std::pair<const ggml_tensor*, CapturePoint>> kept_;  // computed by the end of the pass, and not overwritten
   std::size_t n_shown_ = 0;
   std::vector<float> embeddings_;
   std::vector<float> scratch_;
@@ -241,8 +271,7 @@ Session::Session(const Model& model, const Schedule& schedule, Recording recordi
                                                schedule.context, model.n_context()));
   }
   CheckScheduleRequest(schedule);
-  recorder_ = std::make_unique<Recorder>(model.identity().n_layer, model.identity().width);
-  recorder_->Record(std::move(recording));
+  recorder_ = std::make_unique<Recorder>(model.identity().n_layer, model.identity().width, std::move(recording));
 
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<std::uint32_t>(schedule.context * schedule.sequences);
@@ -382,6 +411,7 @@ void Session::Decode(std::span<const Token> tokens, bool want_logits, Pass pass)
   if (status != 0)
     throw Error(ErrorKind::kWorker,
                 fmt::format("llama.cpp failed on positions {} to {} (status {})", n_tokens_, n_tokens_ + n - 1, status));
+  llama_synchronize(context_.get());
   recorder_->End();
   for (int i = 0; i < n; ++i) {
     if (!recorder_->WantsLogits(n_tokens_ + i)) continue;
