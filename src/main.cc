@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "cli/command.h"
+#include "cli/command_line.h"
 
 namespace {
 
@@ -47,28 +47,10 @@ void UseLog(bool verbose) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Checks that a machine really ran the language model it claims to have run.", "verillm");
-  app.set_version_flag("--version", "verillm " VERILLM_VERSION);
-  app.require_subcommand(1);
-  app.footer(
-      "Exit codes: 0 accepted or done, 1 rejected, 2 usage, input or input/output, 3 inconclusive, 4 a worker or device failed.");
-  bool verbose = false;
-  app.add_flag("--verbose", verbose, "Show what the engine and the workers say, and how long each step took");
-
+  CLI::App app(verillm::kProgramSummary, "verillm");
   verillm::Run run;
-  verillm::AddDevicesCommand(app, run);
-  verillm::AddModelCommand(app, run);
-  verillm::AddInferCommand(app, run);
-  verillm::AddVerifyCommand(app, run);
-  verillm::AddCompareCommand(app, run);
-  verillm::AddProofCommand(app, run);
-  verillm::AddAttackCommand(app, run);
-  verillm::AddCalibrateCommand(app, run);
-  verillm::AddExperimentCommand(app, run);
-  verillm::AddKeyCommand(app, run);
-  verillm::AddReceiptCommand(app, run);
-  verillm::AddWorkerCommand(app, run);
-  verillm::AddRpcServerCommand(app, run);
+  bool verbose = false;
+  verillm::DeclareCommandLine(app, VERILLM_VERSION, run, verbose);
 
   try {
     app.parse(argc, argv);

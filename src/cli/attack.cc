@@ -89,9 +89,11 @@ void AddAttackCommand(CLI::App& app, Run& run) {
   AddDeviceOptions(*run_command, options->device);
   run_command->add_option("--prompt", options->prompt, "The prompt")->required();
   run_command->add_option("--output-tokens", options->output_tokens, "Most tokens to generate")->capture_default_str();
-  run_command->add_option("--temperature", options->sampling.temperature, "Claimed")->capture_default_str();
-  run_command->add_option("--top-p", options->sampling.top_p, "Claimed")->capture_default_str();
-  run_command->add_option("--seed", options->sampling.seed, "Claimed")->check(CLI::NonNegativeNumber)->capture_default_str();
+  run_command->add_option("--temperature", options->sampling.temperature, "Temperature that is claimed")->capture_default_str();
+  run_command->add_option("--top-p", options->sampling.top_p, "Top-p that is claimed")->capture_default_str();
+  run_command->add_option("--seed", options->sampling.seed, "Seed that is claimed")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   run_command->add_flag("--ignore-end", options->sampling.ignore_end, "Go on after an end-of-text token");
   run_command->add_option("--states", options->states, "Type of the recorded states: bf16, f16 or f32")->capture_default_str();
   run_command->add_option("--out", options->out, "Folder of the recording")->required();

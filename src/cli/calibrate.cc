@@ -102,7 +102,9 @@ void AddCalibrateCommand(CLI::App& app, Run& run) {
   command->add_option("--config", options->config, "YAML file, e.g. configs/calibration.yaml")->required();
   command->add_option("--model", options->model,
                       fmt::format("Path of a GGUF file, or one of: {}", fmt::join(ModelNames(), ", ")));
-  command->add_option("--devices", options->devices, "Provers and verifiers, all ways round, in place of the configuration's")
+  command
+      ->add_option("--devices", options->devices,
+                   "Provers and verifiers, all ways round, in place of the configuration's; commas between them")
       ->delimiter(',');
   command->add_option("--prompts", options->n_prompts, "Only so many prompts of the list")->check(CLI::PositiveNumber);
   command->add_option("--output-tokens", options->output_tokens, "Tokens of each response")->check(CLI::PositiveNumber);

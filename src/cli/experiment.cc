@@ -172,7 +172,8 @@ void AddExperimentCommand(CLI::App& app, Run& run) {
   run_command->add_option("--verifiers", options->verifiers, "Verifications of each inference");
   run_command->add_option("--output-tokens", options->output_tokens, "Tokens to generate");
   run_command
-      ->add_option("--attack", options->attacks, "Attacks of the prover, one case each (verillm attack list; none: honest)")
+      ->add_option("--attack", options->attacks,
+                   "Attacks of the prover, one case each (verillm attack list; none: honest); commas between them")
       ->delimiter(',');
   run_command->add_flag("--match", options->match, "Verify in the prover's own steps instead of one prefill");
   run_command->add_option("--calibration", options->calibration, "File of a calibration, evaluated as the policy calibrated");

@@ -114,14 +114,15 @@ void AddInferCommand(CLI::App& app, Run& run) {
   prompt->excludes(prompt_file);
   command->add_flag("--raw", options->raw, "Take the prompt as it is, not wrapped in the model's chat template");
   command->add_option("--output-tokens", options->output_tokens, "Most tokens to generate")->capture_default_str();
-  command->add_option("--temperature", options->sampling.temperature, "0 takes the most likely token")->capture_default_str();
+  command->add_option("--temperature", options->sampling.temperature, "Temperature; 0 takes the most likely token")
+      ->capture_default_str();
   command->add_option("--top-p", options->sampling.top_p, "Sample among the most likely tokens up to this probability")
       ->capture_default_str();
-  command->add_option("--seed", options->sampling.seed, "Of the public randomness (Gumbel-max)")
+  command->add_option("--seed", options->sampling.seed, "Seed of the sampling's randomness, which is public (Gumbel-max)")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_flag("--ignore-end", options->sampling.ignore_end, "Go on after an end-of-text token");
-  command->add_option("--layers-every", options->layers_every, "Record every so many layers (default: 8)");
+  command->add_option("--layers-every", options->layers_every, "Record the state after every so many blocks (default: 8)");
   command->add_flag("--no-final", options->no_final, "Do not record the state after the final norm");
   command->add_option("--states", options->states, "Type of the recorded states: bf16, f16 or f32")->capture_default_str();
   command

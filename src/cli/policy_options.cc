@@ -42,12 +42,15 @@ void AddPolicyOptions(CLI::App& command, PolicyOptions& options) {
                               fmt::join(PolicyNames(), ", "), fmt::join(PeerPolicyNames(), ", ")))
       ->capture_default_str();
   command.add_flag("--pooled", options.pooled, "Judge statistics pooled over the positions instead of counting accepted pairs");
-  command.add_option("--pe", options.thresholds.pe, "Threshold of Pe")->capture_default_str();
-  command.add_option("--pm", options.thresholds.pm, "Threshold of Pm")->capture_default_str();
-  command.add_option("--pw", options.thresholds.pw, "Threshold of Pw (the paper's off-chain setting: 0.80)")
+  command.add_option("--pe", options.thresholds.pe, "At most this share of elements with another sign or exponent")
       ->capture_default_str();
-  command.add_option("--mean-error", options.thresholds.mean_error, "Threshold of the mean error")->capture_default_str();
-  command.add_option("--parameter", options.parameters, "NAME=VALUE: another parameter than published, of a method of others")
+  command.add_option("--pm", options.thresholds.pm, "At least this share of them with distant mantissas")->capture_default_str();
+  command
+      .add_option("--pw", options.thresholds.pw,
+                  "At least this share of the others with close mantissas (the paper's off-chain setting: 0.80)")
+      ->capture_default_str();
+  command.add_option("--mean-error", options.thresholds.mean_error, "The mean error stays below this")->capture_default_str();
+  command.add_option("--parameter", options.parameters, "NAME=VALUE of a method of others, in place of the published one")
       ->allow_extra_args(false);
   command.add_option("--criterion", options.thresholds.accept_rate, "More than this share of the pairs must be accepted")
       ->capture_default_str();

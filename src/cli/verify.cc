@@ -160,7 +160,7 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
   command->add_option("--check", options->check, "states: the computation; sampling: how tokens were chosen; all: both")
       ->check(CLI::IsMember({"states", "sampling", "all"}))
       ->capture_default_str();
-  command->add_option("--layers-every", options->layers_every, "Demand every so many layers (default: 8)");
+  command->add_option("--layers-every", options->layers_every, "Demand the state after every so many blocks (default: 8)");
   command->add_option("--depth", options->depth,
                       "Demand nothing above this layer; the prefill stops there where sampling is not checked. random draws one");
   command->add_option("--prefix", options->prefix,
@@ -168,7 +168,7 @@ void AddVerifyCommand(CLI::App& app, Run& run) {
   command->add_flag(
       "--match", options->match,
       "Compute as the prover says it did (chunks, attention, cache, single steps): less noise, at the price of generating");
-  command->add_flag("--replay", options->replay, "The same on the prover's device and build, and demand the same bits");
+  command->add_flag("--replay", options->replay, "As --match, on the prover's device and build, and demand the same bits");
   command->add_flag("--no-final", options->no_final, "Do not demand the state after the final norm");
   command->add_flag("--other-model", options->other_model, "Compare although the trace names another model file");
   command->add_option("--keep", options->keep, "Write the verifier's own states to this file, as a trace (see verillm compare)");
