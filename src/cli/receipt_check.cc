@@ -98,7 +98,7 @@ Decision Decide(const Opened& opened, const std::optional<Prompt>& prompt, const
                     [&](std::string_view phase, int done, int total) { progress.ShowTokens(phase, done, total); });
   progress.Clear();
   if (prompt) CheckPromptTokens(ready.worker->Tokenize(prompt->text, prompt->raw), receipt);
-  decision.result = Evaluate(policy, decision.verification.discrepancy);
+  decision.result = EvaluateLogged(policy, decision.verification.discrepancy);
   return decision;
 }
 

@@ -122,7 +122,7 @@ int RunVerify(const VerifyOptions& options, Streams& streams) {
     if (std::string difference = FirstDifference(verification.discrepancy); !difference.empty())
       verification.discrepancy.failures.push_back(std::move(difference));
   }
-  const PolicyResult result = Evaluate(policy, verification.discrepancy);
+  const PolicyResult result = EvaluateLogged(policy, verification.discrepancy);
   if (options.json) {
     Json json = {{"schema_version", kSchemaVersion},
                  {"prover", ToJson(trace.header().device)},

@@ -1,6 +1,18 @@
 #include "discrepancy/response_discrepancy.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace verillm {
+namespace {
+
+constexpr double kLeastElementError = 1e-9;
+
+}  // namespace
+
+double LogElementError(const PairDiscrepancy& pair) {
+  return std::log(std::max(pair.element_error.value_or(1), kLeastElementError));
+}
 
 PairStatistics PoolOverPositions(const ResponseDiscrepancy& response, CapturePoint point) {
   PairStatistics pool;

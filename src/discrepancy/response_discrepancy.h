@@ -45,6 +45,9 @@ struct ResponseDiscrepancy {
   std::size_t n_expected() const { return plan.points.size() * positions.size(); }
 };
 
+// ln(element error), of one of 1e-9 at least: states that agree to the last bit have no logarithm. 0 where there is none.
+double LogElementError(const PairDiscrepancy& pair);
+
 // All pairs of one capture point merged.
 PairStatistics PoolOverPositions(const ResponseDiscrepancy& response, CapturePoint point);
 

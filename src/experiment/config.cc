@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "attack/attack.h"
 #include "attack/lazy_verifier.h"
 #include "base/error.h"
+#include "experiment/windows.h"
 #include "experiment/yaml_fields.h"
 #include "policy/calibration.h"
 #include "policy/peer_policy.h"
@@ -12,20 +15,43 @@
 namespace verillm {
 namespace {
 
-std::map<std::string, Parameters> ReadPeers(const YAML::Node& node, const std::string& where) {
-  std::map<std::string, Parameters> peers;
+std::map<std::string, PeerChoice> ReadPeers(const YAML::Node& node, const std::string& where) {
+  std::map<std::string, PeerChoice> peers;
   YamlFields fields(node, where);
   for (const auto& entry : node) {
     const auto name = entry.first.as<std::string>();
     const YAML::Node given = fields.At(name);
     YamlFields parameters(given, where);
+    PeerChoice& peer = peers[name];
+    peer.method = name;
+    parameters.Read("method", peer.method);
     for (const auto& parameter : given) {
       const auto key = parameter.first.as<std::string>();
-      parameters.Read(key, peers[name][key]);
+      if (key != "method") parameters.Read(key, peer.parameters[key]);
     }
-    peers[name];
   }
   return peers;
+}
+
+// Refuses names that stand for something else in the results.
+void CheckPeerName(const std::string& name, const PeerChoice& peer) {
+  const std::vector<std::string_view> ours = PolicyNames();
+  const bool taken = IsPeerPolicy(name) || name == "calibrated" || name == kSamplingDetector ||
+                     std::find(ours.begin(), ours.end(), name) != ours.end();
+  if (name != peer.method && taken)
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{} is no name for the method {}: it has a meaning of its own", name, peer.method));
+}
+
+// Written so that a size that occurs twice fails too.
+void CheckPositions(const std::vector<int>& positions) {
+  int before = 0;
+  for (const int n : positions) {
+    if (n <= before)
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("windows of {} positions after those of {} make no sense: sizes ascend from 1 on", n, before));
+    before = n;
+  }
 }
 
 }  // namespace
@@ -161,6 +187,7 @@ ExperimentConfig ReadExperimentConfig(const std::filesystem::path& path) {
   if (!calibration.empty()) config.calibration = path.parent_path() / calibration;
   fields.Read("policy", config.policy);
   if (fields.Has("peers")) config.peers = ReadPeers(fields.At("peers"), where);
+  fields.Read("positions", config.positions);
   if (fields.Has("thresholds")) {
     YamlFields thresholds(fields.At("thresholds"), where);
     thresholds.Read("pe", config.thresholds.pe);
@@ -196,15 +223,18 @@ void CheckExperimentConfig(const ExperimentConfig& config) {
     throw Error(ErrorKind::kUsage, fmt::format("the model's name \"{}\" cannot be part of a file name", config.ModelLabel()));
   }
   CheckSampling(config.sampling);
-  for (const auto& [name, parameters] : config.peers) {
-    CheckCanJudge(MakePeerPolicy(name, parameters), PlanEvery(1, 1, config.with_final, config.states), config.check_sampling);
+  CheckPositions(config.positions);
+  for (const auto& [name, peer] : config.peers) {
+    CheckPeerName(name, peer);
+    CheckCanJudge(MakePeerPolicy(peer.method, peer.parameters), PlanEvery(1, 1, config.with_final, config.states),
+                  config.check_sampling);
   }
   if (config.policy == "calibrated") {
     if (config.calibration.empty())
       throw Error(ErrorKind::kUsage, "the policy calibrated needs a calibration; make one with verillm calibrate");
   } else if (IsPeerPolicy(config.policy) && !config.peers.contains(config.policy)) {
     throw Error(ErrorKind::kUsage, fmt::format("the policy {} must be named under peers", config.policy));
-  } else if (!IsPeerPolicy(config.policy)) {
+  } else if (!config.peers.contains(config.policy)) {
     MakePolicy(config.policy, config.thresholds);
   }
   for (const std::string& attack : config.attacks) {
@@ -227,7 +257,7 @@ void CheckExperimentConfig(const ExperimentConfig& config) {
 std::map<std::string, Policy> PoliciesOf(const ExperimentConfig& config) {
   std::map<std::string, Policy> policies;
   for (const std::string_view name : PolicyNames()) policies.emplace(name, MakePolicy(name, config.thresholds));
-  for (const auto& [name, parameters] : config.peers) policies.emplace(name, MakePeerPolicy(name, parameters));
+  for (const auto& [name, peer] : config.peers) policies.emplace(name, MakePeerPolicy(peer.method, peer.parameters));
   if (!config.calibration.empty()) policies.emplace("calibrated", MakeCalibratedPolicy(ReadCalibration(config.calibration)));
   return policies;
 }

@@ -31,6 +31,14 @@ using Conditions = std::vector<std::pair<std::string, Schedule>>;
 // In place of an attack or a lazy verifier: nobody cheats.
 constexpr std::string_view kHonest = "none";
 
+// A method of others and its parameters.
+struct PeerChoice {
+  std::string method;  // a name of PeerPolicyNames()
+  Parameters parameters;
+
+  bool operator==(const PeerChoice&) const = default;
+};
+
 struct ExperimentConfig {
   std::string title;  // the question, in a line
   std::string experiment = "exp2";
@@ -61,8 +69,9 @@ struct ExperimentConfig {
   bool match = false;  // verify in the prover's own steps
   std::string policy = "paper";
   Thresholds thresholds;
-  std::map<std::string, Parameters> peers;  // methods of others, evaluated too: names of PeerPolicyNames()
+  std::map<std::string, PeerChoice> peers;  // methods of others, evaluated too, by the name that they have in the results
   std::filesystem::path calibration;        // evaluated as the policy "calibrated", too; relative to the configuration file
+  std::vector<int> positions;               // sizes of the windows that every policy judges, too (windows.h), ascending
 
   std::string ModelLabel() const;
 };

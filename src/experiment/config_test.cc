@@ -396,6 +396,34 @@ TEST(ReadExperimentConfig, MethodsOfOthersHaveTheirParameters) {
   EXPECT_EQ(policies.at("activation-difr").parameters, (Parameters{{"k", 16}, {"seed", 42}, {"threshold", 0.5}}));
 }
 
+TEST(ReadExperimentConfig, OneMethodCanHaveSeveralNames) {
+  const ExperimentConfig config =
+      Read("policy: small\npeers: {toploc: {}, small: {method: toploc, topk: 8, batch: 1}, large: {method: toploc}}");
+  EXPECT_EQ(config.peers.at("toploc"), (PeerChoice{.method = "toploc", .parameters = {}}));
+  EXPECT_EQ(config.peers.at("small"), (PeerChoice{.method = "toploc", .parameters = {{"topk", 8}, {"batch", 1}}}));
+  const std::map<std::string, Policy> policies = PoliciesOf(config);
+  EXPECT_EQ(policies.at("small").name, "toploc");
+  EXPECT_EQ(policies.at("small").parameters.at("topk"), 8);
+  EXPECT_EQ(policies.at("large").parameters, policies.at("toploc").parameters);
+}
+
+TEST(ReadExperimentConfig, NamesThatStandForSomethingElseAreRefused) {
+  for (const char* const name : {"paper", "reference", "calibrated", "sampling", "grail"}) {
+    ExpectRefused("peers: {" + std::string(name) + ": {method: toploc}}", ErrorKind::kUsage,
+                  HasSubstr(std::string(name) + " is no name for the method toploc"));
+  }
+  ExpectRefused("peers: {mine: {}}", ErrorKind::kUsage, HasSubstr("unknown method \"mine\""));
+  ExpectRefused("peers: {mine: {method: [toploc]}}", ErrorKind::kInput, HasSubstr("\"method\" has a value of the wrong type"));
+}
+
+TEST(ReadExperimentConfig, SizesOfWindowsAscend) {
+  EXPECT_THAT(Read("positions: [1, 2, 32]").positions, ElementsAre(1, 2, 32));
+  EXPECT_THAT(Read("trials: 1").positions, IsEmpty());
+  ExpectRefused("positions: [2, 2]", ErrorKind::kUsage, HasSubstr("windows of 2 positions after those of 2 make no sense"));
+  ExpectRefused("positions: [0]", ErrorKind::kUsage, HasSubstr("sizes ascend from 1 on"));
+  ExpectRefused("positions: 4", ErrorKind::kInput, HasSubstr("\"positions\" has a value of the wrong type"));
+}
+
 TEST(ReadExperimentConfig, MethodsOfOthersThatCannotJudgeAreRefused) {
   ExpectRefused("policy: toploc", ErrorKind::kUsage, HasSubstr("toploc"));
   ExpectRefused("peers: {paper: {}}", ErrorKind::kUsage, HasSubstr("unknown method \"paper\""));

@@ -1,8 +1,8 @@
 #include "experiment/partial_audit.h"
 
 #include <algorithm>
-#include <map>
 
+#include "experiment/windows.h"
 #include "policy/calibrated_policy.h"
 
 namespace verillm {
@@ -48,19 +48,11 @@ std::vector<PartialAudit> PartialAudits(const Calibration& calibration, const Re
 }
 
 std::vector<ShortLook> ShortLooks(const Calibration& calibration, const ResponseDiscrepancy& response) {
-  std::map<int, std::vector<PairDiscrepancy>> by_position;
-  for (const PairDiscrepancy& pair : response.pairs) by_position[pair.position].push_back(pair);
   std::vector<ShortLook> looks;
   for (const std::size_t length : {std::size_t{1}, std::size_t{2}, std::size_t{4}}) {
     ShortLook look{.positions = static_cast<int>(length), .n = 0, .n_rejected = 0};
-    for (std::size_t begin = 0; begin + length <= response.positions.size(); begin += length) {
-      ResponseDiscrepancy stretch;
-      stretch.plan = response.plan;
-      for (std::size_t i = begin; i < begin + length; ++i) {
-        stretch.positions.push_back(response.positions[i]);
-        const std::vector<PairDiscrepancy>& pairs = by_position[response.positions[i]];
-        stretch.pairs.insert(stretch.pairs.end(), pairs.begin(), pairs.end());
-      }
+    for (ResponseDiscrepancy& stretch : WindowsOf(response, length)) {
+      stretch.margins.reset();
       look.n += 1;
       look.n_rejected += JudgeCalibrated(calibration, stretch).verdict == Verdict::kReject;
     }

@@ -16,20 +16,16 @@ namespace {
 
 constexpr std::uint64_t kMaxResultBytes = std::uint64_t{4} << 30;
 
-// Six significant digits: what the statistics are good for, at a third of the size.
+// State scores above it count as it: a row that is missing scores infinity, which JSON has no number for.
+constexpr double kMostStateScore = 1e6;
+
+}  // namespace
+
 Json Rounded(double value) {
   return std::isfinite(value) ? Json(std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr)) : Json(nullptr);
 }
 
-// Element errors below it count as it: states that agree to the last bit have no logarithm.
-constexpr double kLeastElementError = 1e-9;
-
-// State scores above it count as it: a row that is missing scores infinity, which JSON has no number for.
-constexpr double kMostStateScore = 1e6;
-
 Json Rounded(std::optional<double> value) { return value ? Rounded(*value) : Json(nullptr); }
-
-}  // namespace
 
 Json ToJson(const PairStatistics& statistics) {
   return {{"n_elements", statistics.n_elements},
@@ -176,7 +172,7 @@ Json ErrorSeries(const ResponseDiscrepancy& discrepancy, const Calibration* cali
     const double y = std::log(error);
     sums.n_points += 1;
     sums.sum_points += y;
-    sums.sum_elements += std::log(std::max(pair.element_error.value_or(1), kLeastElementError));
+    sums.sum_elements += LogElementError(pair);
     if (pair.point.is_final()) continue;
     const double x = pair.point.layer();
     sums.n += 1;

@@ -14,6 +14,10 @@
 
 namespace verillm {
 
+// Six significant digits: what the statistics are good for, at a third of the size. Null where there is none or it is not finite.
+Json Rounded(double value);
+Json Rounded(std::optional<double> value);
+
 // Shares and errors of a pair or pool.
 Json ToJson(const PairStatistics& statistics);
 // Verdict, reason, accept rate and, per capture point, pooled statistics; not the single pairs.

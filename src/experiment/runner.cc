@@ -7,7 +7,6 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <set>
 #include <utility>
 
 #include "attack/attack.h"
@@ -17,12 +16,9 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/time.h"
-#include "experiment/partial_audit.h"
+#include "experiment/judging.h"
 #include "experiment/result_json.h"
-#include "policy/calibration.h"
-#include "policy/peer_policy.h"
 #include "trace/trace_file.h"
 
 namespace verillm {
@@ -55,11 +51,9 @@ class Run {
  public:
   Run(const ExperimentConfig& config, const fs::path& model, const fs::path& out, const std::atomic<bool>& cancel,
       const std::function<void(const RunProgress&)>& progress)
-      : config_(config), model_path_(model), out_(out), cancel_(cancel), progress_(progress) {
+      : config_(config), model_path_(model), out_(out), cancel_(cancel), progress_(progress), judging_(config) {
     progress_state_.trials = config.trials;
     prompts_ = ReadPrompts(config.prompts, config.prompt_length);
-    policies_ = PoliciesOf(config);
-    if (!config.calibration.empty()) calibration_digest_ = Sha256HexOfFile(config.calibration);
     MakeFolder(out);
     progress_state_.phase = "hashing the model";
     reference_ = ReferenceTo(
@@ -90,7 +84,7 @@ class Run {
     }
     const bool wants_baseline = which.prover_is_honest() && which.verifiers_are_honest();
     if (wants_baseline && (!fs::exists(BaselineFile(folder)) || SettingsIn(BaselineFile(folder)) != Settings())) {
-      Json baseline = VerifierJson(folder, which.prover, 0, "verify on the same device");
+      Json baseline = VerifierJson(folder, which.prover, 0, "verify on the same device", nullptr);
       baseline["context"] = {{"settings", Settings()}};
       WriteFile(BaselineFile(folder), baseline.dump() + "\n");
     }
@@ -121,7 +115,7 @@ class Run {
     for (int i = 0; i < n_verifiers; ++i) {
       const std::string& device = which.verifiers[static_cast<std::size_t>(i) % which.verifiers.size()];
       const std::string phase = fmt::format("verify {} of {}", i + 1, n_verifiers);
-      Json verifier = which.verifiers_are_honest() ? VerifierJson(folder, device, i, phase)
+      Json verifier = which.verifiers_are_honest() ? VerifierJson(folder, device, i, phase, &which)
                                                    : LazyVerifierJson(which, folder, device, i, phase);
       sum_accept_rate += verifier.at("statistics").at("summary").at("accept_rate").get<double>();
       sum_overhead +=
@@ -199,14 +193,16 @@ class Run {
       const bool as_expected = result.at("summary").at("as_expected").get<bool>();
       n_as_expected += as_expected;
       if (as_expected && first_as_expected == 0) first_as_expected = trial;
-      // The series stay in the trials' own files.
-      for (Json& verifier : result.at("verifiers")) verifier.erase("series");
+      // What is long stays in the trials' own files.
+      for (Json& verifier : result.at("verifiers")) {
+        for (const char* const key : {"series", "windows"}) verifier.erase(key);
+      }
       if (result.at("baseline").is_object()) result.at("baseline").erase("series");
       trials.push_back(std::move(result));
     }
     const double n_trials = config_.trials;
     Json by_policy = Json::object();
-    for (const auto& [name, policy] : policies_) by_policy[name] = sums["policy " + name] / n_trials;
+    for (const auto& [name, policy] : judging_.policies()) by_policy[name] = sums["policy " + name] / n_trials;
     const Json summary = {
         {"schema_version", kSchemaVersion},
         {"experiment", config_.experiment},
@@ -297,26 +293,31 @@ class Run {
     Json conditions = Json::object();
     for (const auto& [name, schedule] : config_.conditions) conditions[name] = ToJson(schedule);
     Json peers = Json::object();
-    for (const auto& [name, parameters] : config_.peers) peers[name] = ToJson(parameters);
-    return {{"model_digest", reference_.digest},
-            {"prompts_digest", Sha256Hex(std::as_bytes(std::span(prompts)))},
-            {"prompt_length", config_.prompt_length},
-            {"raw", config_.raw},
-            {"output_tokens", config_.output_tokens},
-            {"sampling", ToJson(config_.sampling)},
-            {"layers_every", config_.layers_every},
-            {"final", config_.with_final},
-            {"states", StateTypeName(config_.states)},
-            {"schedule", ToJson(config_.schedule)},
-            {"conditions", std::move(conditions)},
-            {"verifiers", config_.verifiers},
-            {"policy", config_.policy},
-            {"thresholds", ToJson(config_.thresholds)},
-            {"peers", std::move(peers)},
-            {"check_sampling", config_.check_sampling},
-            {"match", config_.match},
-            {"trap", config_.trap},
-            {"calibration_digest", calibration_digest_}};
+    for (const auto& [name, peer] : config_.peers) {
+      peers[name] = ToJson(peer.parameters);
+      if (peer.method != name) peers[name]["method"] = peer.method;
+    }
+    Json settings = {{"model_digest", reference_.digest},
+                     {"prompts_digest", Sha256Hex(std::as_bytes(std::span(prompts)))},
+                     {"prompt_length", config_.prompt_length},
+                     {"raw", config_.raw},
+                     {"output_tokens", config_.output_tokens},
+                     {"sampling", ToJson(config_.sampling)},
+                     {"layers_every", config_.layers_every},
+                     {"final", config_.with_final},
+                     {"states", StateTypeName(config_.states)},
+                     {"schedule", ToJson(config_.schedule)},
+                     {"conditions", std::move(conditions)},
+                     {"verifiers", config_.verifiers},
+                     {"policy", config_.policy},
+                     {"thresholds", ToJson(config_.thresholds)},
+                     {"peers", std::move(peers)},
+                     {"check_sampling", config_.check_sampling},
+                     {"match", config_.match},
+                     {"trap", config_.trap},
+                     {"calibration_digest", judging_.calibration_digest()}};
+    if (!config_.positions.empty()) settings["positions"] = config_.positions;
+    return settings;
   }
 
   [[noreturn]] static void ThrowOtherSettings(const fs::path& path) {
@@ -359,14 +360,15 @@ class Run {
     return models_.at(device);
   }
 
-  // One verification of its own, judged by every policy.
-  Json VerifierJson(const fs::path& folder, const std::string& device, int verifier_id, const std::string& phase) {
+  // One verification of its own, judged by every policy; of a case its windows too.
+  Json VerifierJson(const fs::path& folder, const std::string& device, int verifier_id, const std::string& phase,
+                    const Case* which) {
     Worker& worker = WorkerOn(device);
     const ModelIdentity& model = ModelOn(device);
     const TraceFile trace(FilesIn(folder).trace);
     const std::string text = ReadText(folder);
     const double inference_seconds = ReadInferenceRecord(folder).total_seconds();
-    CheckCalibration(trace, model, worker.device());
+    judging_.CheckCalibration(trace.header(), trace.tokens().size(), model, worker.device());
     progress_state_.phase = phase;
     Tell(0, static_cast<double>(trace.tokens().size()));
     const Verification verification = VerifyTrace(worker, model, trace, text,
@@ -374,59 +376,19 @@ class Run {
                                                    .schedule = config_.match ? trace.header().schedule : config_.schedule,
                                                    .check_sampling = config_.check_sampling,
                                                    .in_steps = config_.match,
-                                                   .keep_final_rows = NeedFinalRows()},
+                                                   .keep_final_rows = judging_.needs_final_rows()},
                                                   [&](std::string_view what, int done, int total) {
                                                     progress_state_.phase = what == kWaitingPhase ? what : phase;
                                                     Tell(done, total);
                                                   });
     Json json = {{"verifier_id", verifier_id}, {"verification_device", DeviceWithoutWorker(device)}};
-    json.update(JudgedJson(verification.discrepancy, verification.seconds, inference_seconds));
-    if (const auto calibrated = policies_.find("calibrated"); calibrated != policies_.end()) {
-      const Calibration& calibration = *calibrated->second.calibration;
-      json["partial_audits"] =
-          ToJson(PartialAudits(calibration, verification.discrepancy, model.n_layer, trace.header().n_prompt));
-      json["short_looks"] = ToJson(ShortLooks(calibration, verification.discrepancy));
-    }
+    json.update(judging_.Whole(verification.discrepancy, verification.seconds, inference_seconds));
+    json.update(judging_.Parts(verification.discrepancy, model.n_layer, trace.header().n_prompt));
+    if (which != nullptr) json.update(judging_.Windows(verification.discrepancy, which->prover_is_honest()));
     json["device"] = ToJson(verification.device);
     json["schedule"] = ToJson(verification.schedule);
     json["n_overflow"] = verification.n_overflow;
     return json;
-  }
-
-  bool NeedFinalRows() const {
-    return std::ranges::any_of(policies_, [](const auto& named) { return NeedsFinalRows(named.second); });
-  }
-
-  // Refuses a calibration of another model; says once a pair of devices where its rates do not hold.
-  void CheckCalibration(const TraceFile& trace, const ModelIdentity& model, const DeviceIdentity& verifier) {
-    const auto calibrated = policies_.find("calibrated");
-    if (calibrated == policies_.end()) return;
-    const TraceHeader& header = trace.header();
-    const std::string warning = CheckApplies(*calibrated->second.calibration, model, header.plan.type, header.device, verifier,
-                                             trace.tokens().size() - static_cast<std::size_t>(header.n_prompt));
-    if (!warning.empty() && warned_.insert(warning).second) Log(LogLevel::kWarning, warning);
-  }
-
-  // What every policy makes of a discrepancy, in the published form.
-  Json JudgedJson(const ResponseDiscrepancy& discrepancy, double seconds, double inference_seconds) const {
-    Json policies = Json::object();
-    PolicyResult configured;
-    for (const auto& [name, policy] : policies_) {
-      PolicyResult result = Evaluate(policy, discrepancy);
-      policies[name] = ToJson(result, discrepancy);
-      if (name == config_.policy) configured = std::move(result);
-    }
-    const auto calibrated = policies_.find("calibrated");
-    const Calibration* calibration = calibrated == policies_.end() ? nullptr : calibrated->second.calibration.get();
-    return {{"statistics", PublishedStatistics(configured, discrepancy)},
-            {"overhead",
-             {{"inference_time", inference_seconds},
-              {"verification_time", seconds},
-              {"ratio", NumberOrNull(seconds / inference_seconds)},
-              {"percentage", NumberOrNull(100 * seconds / inference_seconds)}}},
-            {"series", ErrorSeries(discrepancy, calibration)},
-            {"verdict", configured.verdict == Verdict::kAccept ? "PASS" : "FAIL"},
-            {"policies", std::move(policies)}};
   }
 
   // A lazy verifier's answer, audited against honest states: here a FAIL is the verifier's.
@@ -463,7 +425,7 @@ class Run {
     const ResponseDiscrepancy discrepancy = AuditAnswer(
         answers / "lazy.safetensors", TraceFile(answers / "reference.safetensors"), trace, {answers / "other.safetensors"});
     Json json = {{"verifier_id", verifier_id}, {"verification_device", DeviceWithoutWorker(device)}};
-    json.update(JudgedJson(discrepancy, seconds, ReadInferenceRecord(folder).total_seconds()));
+    json.update(judging_.Whole(discrepancy, seconds, ReadInferenceRecord(folder).total_seconds()));
     json["device"] = ToJson(worker.device());
     fs::remove_all(answers);
     return json;
@@ -475,10 +437,8 @@ class Run {
   const std::atomic<bool>& cancel_;
   const std::function<void(const RunProgress&)>& progress_;
   RunProgress progress_state_;
+  Judging judging_;
   std::vector<std::string> prompts_;
-  std::map<std::string, Policy> policies_;
-  Json calibration_digest_;  // null where there is no calibration
-  std::set<std::string> warned_;
   ModelReference reference_;
   std::map<std::string, std::unique_ptr<Worker>> workers_;
   std::map<std::string, ModelIdentity> models_;

@@ -97,6 +97,12 @@ std::vector<std::byte> GrailBeacon(std::string_view hex) {
   return BytesFromHex(digits, "beacon", 1, kMaxBeaconBytes);
 }
 
+std::array<std::byte, 8> GrailBeacon(std::uint64_t number) {
+  std::array<std::byte, 8> bytes;
+  StoreBigEndian(number, bytes.data());
+  return bytes;
+}
+
 GrailCoefficients GrailCoefficientsOf(std::span<const std::byte> beacon) {
   const std::vector<std::byte> bytes = GrailExpand("sketch", std::span(&beacon, 1), 2 * kGrailTopk);
   GrailCoefficients coefficients;

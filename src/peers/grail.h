@@ -36,6 +36,9 @@ std::vector<std::byte> GrailExpand(std::string_view label, std::span<const std::
 // 1 to 64 of them.
 std::vector<std::byte> GrailBeacon(std::string_view hex);
 
+// One that is a number: 8 bytes, big-endian.
+std::array<std::byte, 8> GrailBeacon(std::uint64_t number);
+
 // The factors of a sketch, -127 to 127, of a beacon that is known before generation.
 GrailCoefficients GrailCoefficientsOf(std::span<const std::byte> beacon);
 

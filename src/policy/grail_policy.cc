@@ -4,7 +4,6 @@
 #include <span>
 #include <utility>
 
-#include "base/coding.h"
 #include "peers/grail.h"
 #include "policy/peer_rules.h"
 
@@ -14,11 +13,7 @@ namespace {
 constexpr double kMostBeacon = 0x1p53;  // whole numbers that a double holds
 constexpr double kSketchBytes = 4;
 
-std::array<std::byte, 8> Beacon(double number) {
-  std::array<std::byte, 8> bytes;
-  StoreBigEndian(static_cast<std::uint64_t>(number), bytes.data());
-  return bytes;
-}
+std::array<std::byte, 8> Beacon(double number) { return GrailBeacon(static_cast<std::uint64_t>(number)); }
 
 void Judge(const ResponseDiscrepancy& response, const Parameters& parameters, PolicyResult& result) {
   const FinalRows& rows = *response.final_rows;

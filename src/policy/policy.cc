@@ -164,7 +164,6 @@ Policy MakeCalibratedPolicy(Calibration calibration) {
 }
 
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response) {
-  const LoggedTime timed(fmt::format("judging by policy {}", policy.name));
   PolicyResult result;
   result.policy = policy.name;
   result.version = policy.version;
@@ -224,6 +223,11 @@ PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response)
     }
   }
   return result;
+}
+
+PolicyResult EvaluateLogged(const Policy& policy, const ResponseDiscrepancy& response) {
+  const LoggedTime timed(fmt::format("judging by policy {}", policy.name));
+  return Evaluate(policy, response);
 }
 
 Failure JudgeElements(const PairStatistics& statistics) {

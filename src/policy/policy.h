@@ -113,6 +113,9 @@ struct PolicyResult {
 // below what decides alone in a layer. Methods of others: JudgeByPeer.
 PolicyResult Evaluate(const Policy& policy, const ResponseDiscrepancy& response);
 
+// The same, and the time that it took is logged.
+PolicyResult EvaluateLogged(const Policy& policy, const ResponseDiscrepancy& response);
+
 }  // namespace verillm
 
 #endif  // VERILLM_POLICY_POLICY_H_

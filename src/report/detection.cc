@@ -31,6 +31,16 @@ std::vector<double> Flat(const Responses& responses) {
   return values;
 }
 
+// Pairs of a cheating value and an honest one below it, ties counted half; `honest` is sorted.
+double CountAbove(const std::vector<double>& honest, const std::vector<double>& cheating) {
+  double sum = 0;
+  for (const double value : cheating) {
+    const auto [first, last] = std::equal_range(honest.begin(), honest.end(), value);
+    sum += static_cast<double>(first - honest.begin()) + 0.5 * static_cast<double>(last - first);
+  }
+  return sum;
+}
+
 // How often one way of looking at a part rejected.
 struct PartCount {
   std::string depth;
@@ -204,26 +214,37 @@ double AreaUnderCurve(const std::vector<double>& honest, const std::vector<doubl
   if (honest.empty() || cheating.empty()) return kNan;
   std::vector<double> sorted = honest;
   std::sort(sorted.begin(), sorted.end());
-  double sum = 0;
-  for (const double value : cheating) {
-    const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), value);
-    sum += static_cast<double>(first - sorted.begin()) + 0.5 * static_cast<double>(last - first);
-  }
-  return sum / static_cast<double>(sorted.size()) / static_cast<double>(cheating.size());
+  return CountAbove(sorted, cheating) / static_cast<double>(sorted.size()) / static_cast<double>(cheating.size());
 }
 
 Interval AreaInterval(const Responses& honest, const Responses& cheating) {
+  // Every response against every other is counted once; a draw of responses only adds these counts up.
+  std::vector<std::vector<double>> above(cheating.size());
+  for (std::vector<double> response : honest) {
+    std::sort(response.begin(), response.end());
+    for (std::size_t i = 0; i < cheating.size(); ++i) above[i].push_back(CountAbove(response, cheating[i]));
+  }
   std::mt19937 random(1);
   const auto draw = [&](const Responses& from) {
-    std::vector<double> values;
-    for (std::size_t i = 0; i < from.size(); ++i) {
-      const auto& response = from[random() % from.size()];
-      values.insert(values.end(), response.begin(), response.end());
-    }
-    return values;
+    std::vector<std::size_t> drawn;
+    for (std::size_t i = 0; i < from.size(); ++i) drawn.push_back(random() % from.size());
+    return drawn;
+  };
+  const auto size_of = [](const Responses& from, const std::vector<std::size_t>& drawn) {
+    std::size_t n = 0;
+    for (const std::size_t i : drawn) n += from[i].size();
+    return static_cast<double>(n);
   };
   std::vector<double> areas;
-  for (int i = 0; i < kDraws; ++i) areas.push_back(AreaUnderCurve(draw(honest), draw(cheating)));
+  for (int i = 0; i < kDraws; ++i) {
+    const std::vector<std::size_t> cheats = draw(cheating);
+    const std::vector<std::size_t> honests = draw(honest);
+    double sum = 0;
+    for (const std::size_t cheat : cheats) {
+      for (const std::size_t one : honests) sum += above[cheat][one];
+    }
+    areas.push_back(sum / size_of(honest, honests) / size_of(cheating, cheats));
+  }
   std::sort(areas.begin(), areas.end());
   return {areas[kDraws / 40], areas[kDraws - 1 - kDraws / 40]};
 }

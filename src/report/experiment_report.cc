@@ -14,6 +14,8 @@
 
 #include "audit/recording.h"
 #include "experiment/result_json.h"
+#include "report/bakeoff.h"
+#include "report/bakeoff_tables.h"
 #include "report/detection.h"
 #include "report/table.h"
 
@@ -166,7 +168,8 @@ Json ExperimentReport(const fs::path& folder) {
   Json report = {{"schema_version", kSchemaVersion},
                  {"directions", Json::array()},
                  {"questions", Json::array()},
-                 {"detection", Json::array()}};
+                 {"detection", Json::array()},
+                 {"bakeoff", Json::array()}};
   std::vector<Json> summaries;
   std::vector<std::vector<Json>> trials;  // of each summary, from the trials' own files
   try {
@@ -253,6 +256,7 @@ Json ExperimentReport(const fs::path& folder) {
       }
     }
     report["detection"] = DetectionOf(all_trials);
+    report["bakeoff"] = BakeoffOf(all_trials);
   } catch (const nlohmann::json::exception& bad) {
     throw Error(ErrorKind::kInput,
                 fmt::format("{}: its results are not as this version writes them: {}", folder.string(), bad.what()));
@@ -393,6 +397,7 @@ void PrintExperimentReport(const Json& report, std::ostream& out) {
     out << "\n";
     PrintDetection(report.at("detection"), out);
   }
+  PrintBakeoff(report.at("bakeoff"), out);
   Json directions = Json::array();
   for (const Json& d : report.at("directions")) {
     if (IsHonest(d)) directions.push_back(d);
