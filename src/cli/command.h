@@ -62,6 +62,7 @@ void AddVerifyCommand(CLI::App& app, Run& run);
 void AddCompareCommand(CLI::App& app, Run& run);
 void AddProofCommand(CLI::App& app, Run& run);
 void AddExperimentCommand(CLI::App& app, Run& run);
+void AddReportCommand(CLI::App& app, Run& run);
 void AddKeyCommand(CLI::App& app, Run& run);
 void AddReceiptCommand(CLI::App& app, Run& run);
 void AddWorkerCommand(CLI::App& app, Run& run);

@@ -25,6 +25,7 @@ void DeclareCommandLine(CLI::App& app, const std::string& version, Run& run, boo
   AddAttackCommand(app, run);
   AddCalibrateCommand(app, run);
   AddExperimentCommand(app, run);
+  AddReportCommand(app, run);
   AddKeyCommand(app, run);
   AddReceiptCommand(app, run);
   AddWorkerCommand(app, run);

@@ -14,6 +14,7 @@
 #include "experiment/runner.h"
 #include "experiment/yaml_fields.h"
 #include "report/experiment_report.h"
+#include "report/experiment_tables.h"
 #include "report/table.h"
 
 namespace verillm {

@@ -19,6 +19,37 @@ constexpr std::uint64_t kMaxResultBytes = std::uint64_t{4} << 30;
 // State scores above it count as it: a row that is missing scores infinity, which JSON has no number for.
 constexpr double kMostStateScore = 1e6;
 
+// Shows the pairs of a result file while it is parsed and lets none of them stay: as keys of one object they would take quadratic
+// time.
+class PairReader {
+ public:
+  explicit PairReader(const PairVisitor& visit) : visit_(visit) {}
+
+  // Whether the parser keeps the value; called as the parser's callback.
+  bool Keep(int depth, nlohmann::json::parse_event_t event, const Json& parsed) {
+    if (event == nlohmann::json::parse_event_t::key) {
+      if (depth_ < 0 && parsed == Json("per_layer")) depth_ = depth;
+      if (depth == depth_ + 1) key_ = parsed.get<std::string>();
+    }
+    if (event != nlohmann::json::parse_event_t::object_end || depth_ < 0) return true;
+    if (depth == depth_ + 1) {
+      visit_(verifier_, key_, parsed);
+      return false;
+    }
+    if (depth > depth_) return true;
+    const bool is_end_of_pairs = depth == depth_;
+    depth_ = -1;
+    verifier_ += 1;
+    return !is_end_of_pairs;
+  }
+
+ private:
+  const PairVisitor& visit_;
+  int depth_ = -1;  // of the object of pairs that is being parsed; below 0 outside
+  std::size_t verifier_ = 0;
+  std::string key_;
+};
+
 }  // namespace
 
 Json Rounded(double value) {
@@ -209,13 +240,17 @@ Json ErrorSeries(const ResponseDiscrepancy& discrepancy, const Calibration* cali
   return series;
 }
 
-Json ReadResult(const std::filesystem::path& path) {
+Json ReadResult(const std::filesystem::path& path, const PairVisitor& visit) {
   const std::string text = ReadFile(path, kMaxResultBytes);
   const auto without_pairs = [](int, nlohmann::json::parse_event_t event, Json& parsed) {
     return event != nlohmann::json::parse_event_t::key || parsed != Json("per_layer");
   };
+  PairReader reader(visit);
+  const auto showing_pairs = [&](int depth, nlohmann::json::parse_event_t event, Json& parsed) {
+    return reader.Keep(depth, event, parsed);
+  };
   try {
-    return Json::parse(text, without_pairs);
+    return visit ? Json::parse(text, showing_pairs) : Json::parse(text, without_pairs);
   } catch (const nlohmann::json::parse_error& error) {
     throw Error(ErrorKind::kInput, fmt::format("{}: is not JSON from byte {} on; remove it and run the experiment again",
                                                path.string(), error.byte));

@@ -2,8 +2,11 @@
 #ifndef VERILLM_EXPERIMENT_RESULT_JSON_H_
 #define VERILLM_EXPERIMENT_RESULT_JSON_H_
 
+#include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/json.h"
@@ -41,8 +44,12 @@ Json PublishedStatistics(const PolicyResult& result, const ResponseDiscrepancy& 
 // the largest of the state scores, 0 at its threshold and 1 at its extreme. Null where it is undefined.
 Json ErrorSeries(const ResponseDiscrepancy& discrepancy, const Calibration* calibration = nullptr);
 
-// Reads a result file without the single pairs (`per_layer`), which are most of it. Error(kIo) or Error(kInput).
-Json ReadResult(const std::filesystem::path& path);
+// Called with a pair of a result file: which verifier's (from 0), its key ("token_3_layer_24") and its fields.
+using PairVisitor = std::function<void(std::size_t verifier, const std::string& key, const Json& pair)>;
+
+// Reads a result file without the single pairs (`per_layer`), which are most of it; they are shown to `visit`, where it is given.
+// Error(kIo) or Error(kInput).
+Json ReadResult(const std::filesystem::path& path, const PairVisitor& visit = {});
 
 // Median over the pairs of a capture point of their relative error; nullopt where it is undefined for all.
 std::optional<double> MedianRelativeError(const ResponseDiscrepancy& discrepancy, CapturePoint point);

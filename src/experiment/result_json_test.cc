@@ -311,6 +311,29 @@ TEST(ReadResult, LeavesTheSinglePairsOut) {
   EXPECT_EQ(ReadResult(folder / "x.json").dump(), R"({"a":1,"verifiers":[{"statistics":{"summary":{"b":2}}}],"c":"per_layer"})");
 }
 
+TEST(ReadResult, ShowsTheSinglePairsOfEachVerifier) {
+  const TestFolder folder;
+  WriteFile(folder / "x.json", R"({"verifiers":[{"statistics":{"per_layer":{"k":{"a":1},"l":{"a":2}},"summary":{"b":2}}},)"
+                               R"({"statistics":{"per_layer":{}}},{"statistics":{"per_layer":{"k":{"a":3}}},"c":"per_layer"}]})");
+  std::vector<std::string> shown;
+  const Json read = ReadResult(folder / "x.json", [&](std::size_t verifier, const std::string& key, const Json& pair) {
+    shown.push_back(std::to_string(verifier) + key + pair.dump());
+  });
+  EXPECT_THAT(shown, ElementsAre(R"(0k{"a":1})", R"(0l{"a":2})", R"(2k{"a":3})"));
+  EXPECT_EQ(read.dump(),
+            R"({"verifiers":[{"statistics":{"summary":{"b":2}}},{"statistics":{}},{"statistics":{},"c":"per_layer"}]})");
+}
+
+// Whatever stands there in place of pairs.
+TEST(ReadResult, PassesOverWhatIsNoPair) {
+  const TestFolder folder;
+  const auto visit = [](std::size_t, const std::string&, const Json&) { FAIL(); };
+  for (const char* const pairs : {"3", "null", "[1,2]", "{\"k\":1}"}) {
+    WriteFile(folder / "x.json", R"({"a":{"per_layer":)" + std::string(pairs) + R"(},"b":{"c":{}}})");
+    EXPECT_EQ(ReadResult(folder / "x.json", visit).at("b").dump(), R"({"c":{}})") << pairs;
+  }
+}
+
 TEST(ReadResult, ReadsWhatPublishedStatisticsWrote) {
   const TestFolder folder;
   const Json statistics = PublishedStatistics(HandMadeResult(), HandMadeResponse());

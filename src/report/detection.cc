@@ -8,12 +8,9 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <optional>
 #include <random>
 #include <string>
 #include <utility>
-
-#include "report/table.h"
 
 namespace verillm {
 namespace {
@@ -170,42 +167,8 @@ std::string Share(const Json& verdicts, const char* policy, const char* verdict)
   return fmt::format("{}/{}", entry.contains(verdict) ? entry.at(verdict).get<int>() : 0, entry.at("n").get<int>());
 }
 
-// Cost against detection of looking at a part: a row an attack, a column a part, and one for a depth drawn at random.
-void PrintPartialAudits(const Json& detection, std::ostream& out) {
-  const Json& columns = detection.at(0).at("partial_audits");
-  if (columns.empty()) return;
-  const int all = columns.at(0).at("first_outputs").get<int>();
-  std::vector<std::string> headers = {"<rejected when looking at"};
-  std::vector<std::string> costs = {"cost, share of a whole prefill"};
-  const auto mean_over_depths = [&](const Json& parts, const char* key) {
-    double sum = 0;
-    double n = 0;
-    for (const Json& part : parts) {
-      if (part.at("first_outputs") != all) continue;
-      sum += part.at(key).get<double>();
-      n += 1;
-    }
-    return FormatPercent(sum / n);
-  };
-  for (const Json& part : columns) {
-    const bool by_depth = part.at("first_outputs") == all;
-    headers.push_back(by_depth ? fmt::format("depth {}", part.at("depth").get<std::string>())
-                               : fmt::format("{} tokens", part.at("first_outputs").get<int>()));
-    costs.push_back(FormatPercent(part.at("cost").get<double>()));
-  }
-  headers.push_back("random depth");
-  costs.push_back(mean_over_depths(columns, "cost"));
-  Table table(headers);
-  table.AddRow(std::move(costs));
-  for (const Json& entry : detection) {
-    std::vector<std::string> cells = {entry.at("attack") == "none" ? "none (honest)" : entry.at("attack").get<std::string>()};
-    for (const Json& part : entry.at("partial_audits")) cells.push_back(FormatPercent(part.at("reject_rate").get<double>()));
-    cells.resize(columns.size() + 1, "-");
-    cells.push_back(mean_over_depths(entry.at("partial_audits"), "reject_rate"));
-    table.AddRow(std::move(cells));
-  }
-  out << "\n";
-  table.Print(out);
+std::string NameOf(const Json& entry) {
+  return entry.at("attack") == "none" ? "none (honest)" : entry.at("attack").get<std::string>();
 }
 
 }  // namespace
@@ -327,39 +290,82 @@ Json DetectionOf(const std::vector<Json>& trials) {
   return detection;
 }
 
-void PrintDetection(const Json& detection, std::ostream& out) {
-  const auto name_of = [](const Json& entry) {
-    return entry.at("attack") == "none" ? "none (honest)" : entry.at("attack").get<std::string>();
-  };
-  Table verdicts_table({"<attack", "ln element error", "margin", "accepted (paper)", "(reference)", "rejected (paper)",
-                        "(calibrated)", "positions needed"});
+Table VerdictsTable(const Json& detection) {
+  Table table({"<attack", "ln element error", "margin", "accepted (paper)", "(reference)", "rejected (paper)", "(calibrated)",
+               "positions needed"});
   for (const Json& entry : detection) {
     const Json& rates = entry.at("accept_rate");
     const Json& verdicts = entry.at("verdicts");
     const Json& needed = entry.at("positions_needed");
-    verdicts_table.AddRow({name_of(entry), FormatNumber(Number(entry.at("mean_log_element_error"))),
-                           FormatNumber(Number(entry.at("mean_margin")), 2),
-                           FormatPercent(rates.contains("paper") ? Number(rates.at("paper")) : std::nullopt),
-                           FormatPercent(rates.contains("reference") ? Number(rates.at("reference")) : std::nullopt),
-                           Share(verdicts, "paper", "reject"), Share(verdicts, "calibrated", "reject"),
-                           needed.is_null() ? "-" : fmt::format("{:.0f}", needed.at("median").get<double>())});
+    table.AddRow({NameOf(entry), FormatNumber(Number(entry.at("mean_log_element_error"))),
+                  FormatNumber(Number(entry.at("mean_margin")), 2),
+                  FormatPercent(rates.contains("paper") ? Number(rates.at("paper")) : std::nullopt),
+                  FormatPercent(rates.contains("reference") ? Number(rates.at("reference")) : std::nullopt),
+                  Share(verdicts, "paper", "reject"), Share(verdicts, "calibrated", "reject"),
+                  needed.is_null() ? "-" : fmt::format("{:.0f}", needed.at("median").get<double>())});
   }
-  verdicts_table.Print(out);
-  out << "\n";
+  return table;
+}
 
-  Table areas_table({"<areas under curves (95 %)", "element error, 1 position", "8 positions", "64 positions",
-                     "state score, 1 position", "sampling, 1 response", "found in 1 position", "in 2"});
+Table AreasTable(const Json& detection) {
+  Table table({"<areas under curves (95 %)", "element error, 1 position", "8 positions", "64 positions",
+               "state score, 1 position", "sampling, 1 response", "found in 1 position", "in 2"});
   for (const Json& entry : detection) {
-    std::vector<std::string> cells = {name_of(entry)};
+    std::vector<std::string> cells = {NameOf(entry)};
     for (const char* const area : {"element_error_one_position", "element_error_8_positions", "element_error_64_positions",
                                    "state_score_one_position", "margin_one_response"}) {
       cells.push_back(entry.contains(area) ? Area(entry.at(area)) : "");
     }
     for (const int positions : {1, 2}) cells.push_back(FoundWithin(entry.at("short_looks"), positions));
-    areas_table.AddRow(std::move(cells));
+    table.AddRow(std::move(cells));
   }
-  areas_table.Print(out);
-  PrintPartialAudits(detection, out);
+  return table;
+}
+
+std::optional<Table> PartialAuditsTable(const Json& detection) {
+  const Json& columns = detection.at(0).at("partial_audits");
+  if (columns.empty()) return std::nullopt;
+  const int all = columns.at(0).at("first_outputs").get<int>();
+  std::vector<std::string> headers = {"<rejected when looking at"};
+  std::vector<std::string> costs = {"cost, share of a whole prefill"};
+  const auto mean_over_depths = [&](const Json& parts, const char* key) {
+    double sum = 0;
+    double n = 0;
+    for (const Json& part : parts) {
+      if (part.at("first_outputs") != all) continue;
+      sum += part.at(key).get<double>();
+      n += 1;
+    }
+    return FormatPercent(sum / n);
+  };
+  for (const Json& part : columns) {
+    const bool by_depth = part.at("first_outputs") == all;
+    headers.push_back(by_depth ? fmt::format("depth {}", part.at("depth").get<std::string>())
+                               : fmt::format("{} tokens", part.at("first_outputs").get<int>()));
+    costs.push_back(FormatPercent(part.at("cost").get<double>()));
+  }
+  headers.push_back("random depth");
+  costs.push_back(mean_over_depths(columns, "cost"));
+  Table table(headers);
+  table.AddRow(std::move(costs));
+  for (const Json& entry : detection) {
+    std::vector<std::string> cells = {NameOf(entry)};
+    for (const Json& part : entry.at("partial_audits")) cells.push_back(FormatPercent(part.at("reject_rate").get<double>()));
+    cells.resize(columns.size() + 1, "-");
+    cells.push_back(mean_over_depths(entry.at("partial_audits"), "reject_rate"));
+    table.AddRow(std::move(cells));
+  }
+  return table;
+}
+
+void PrintDetection(const Json& detection, std::ostream& out) {
+  VerdictsTable(detection).Print(out);
+  out << "\n";
+  AreasTable(detection).Print(out);
+  if (const std::optional<Table> parts = PartialAuditsTable(detection)) {
+    out << "\n";
+    parts->Print(out);
+  }
 }
 
 }  // namespace verillm

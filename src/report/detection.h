@@ -3,10 +3,12 @@
 #define VERILLM_REPORT_DETECTION_H_
 
 #include <cstddef>
+#include <optional>
 #include <ostream>
 #include <vector>
 
 #include "base/json.h"
+#include "report/table.h"
 
 namespace verillm {
 
@@ -28,6 +30,12 @@ Interval RateInterval(std::size_t k, std::size_t n);
 // What the trials of several cases, honest and not, say of each attack: an array with one entry an attack, the honest one first
 // ("none"). Trials are those of result files.
 Json DetectionOf(const std::vector<Json>& trials);
+
+// The same as tables, a row an attack: errors and verdicts; areas under curves; and where there are partial audits, how often
+// each way of looking at a part rejected, with a row of what it costs and a column for a depth drawn at random.
+Table VerdictsTable(const Json& detection);
+Table AreasTable(const Json& detection);
+std::optional<Table> PartialAuditsTable(const Json& detection);
 
 void PrintDetection(const Json& detection, std::ostream& out);
 

@@ -1,16 +1,19 @@
-// The report of experiment 2 from its files: both scenarios side by side, against the published figures, and the three research
-// questions with a number and a test each.
+// The report of an experiment from its files, as data: its cases, the three research questions with a number and a test each, and
+// how well attacks are told from honest runs.
 #ifndef VERILLM_REPORT_EXPERIMENT_REPORT_H_
 #define VERILLM_REPORT_EXPERIMENT_REPORT_H_
 
+#include <cstddef>
 #include <filesystem>
-#include <ostream>
-#include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "report/results.h"
 
 namespace verillm {
+
+// Positions of a block.
+constexpr std::size_t kBlock = 50;
 
 // A t-test on means of blocks of consecutive positions, which unlike single positions are nearly independent.
 struct MeanTest {
@@ -30,11 +33,11 @@ MeanTest TestDifference(const std::vector<double>& a, const std::vector<double>&
 // Means of blocks of `block` consecutive values; nulls are left out, and a last block of less than half the size.
 std::vector<double> BlockMeans(const Json& series, std::size_t block);
 
-// What the files of a folder say, as data; Error(kIo) or Error(kInput) where there are none.
-Json ExperimentReport(const std::filesystem::path& folder);
+// What the results say; a json::exception where one lacks a field.
+Json ExperimentReport(const std::vector<CaseResults>& cases);
 
-// The same for the console.
-void PrintExperimentReport(const Json& report, std::ostream& out);
+// The same of the files of a folder; Error(kIo) or Error(kInput) where there are none.
+Json ExperimentReport(const std::filesystem::path& folder);
 
 }  // namespace verillm
 

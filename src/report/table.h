@@ -1,4 +1,4 @@
-// A table for the console: columns as wide as their widest cell, numbers to the right.
+// A table as texts: for the console with columns as wide as their widest cell, numbers to the right; or for others to write.
 #ifndef VERILLM_REPORT_TABLE_H_
 #define VERILLM_REPORT_TABLE_H_
 
@@ -19,6 +19,10 @@ class Table {
   void AddRow(std::vector<std::string> cells);
 
   void Print(std::ostream& out) const;
+
+  const std::vector<std::string>& headers() const { return headers_; }
+  const std::vector<std::vector<std::string>>& rows() const { return rows_; }
+  bool is_left(std::size_t column) const { return left_[column]; }
 
  private:
   std::vector<std::string> headers_;
