@@ -23,6 +23,7 @@
 #include "peers/grail.h"
 #include "peers/toploc.h"
 #include "policy/policy.h"
+#include "residue/residues.h"
 
 namespace verillm {
 namespace {
@@ -140,6 +141,19 @@ Detector ActivationDifr(int k, int width) {
               }};
 }
 
+Detector OfResidues(int numbers, int width) {
+  const ResidueScheme scheme{.numbers = numbers};
+  const auto sent = std::make_shared<Residues>();
+  return {.name = fmt::format("residues, {} numbers of {} bits", numbers, scheme.bits),
+          .bytes_per_token = numbers * scheme.bits / 8.0,
+          .prove =
+              [=](const States& states) {
+                *sent = ResiduesOf(scheme, states.prover, kType, width);
+                return static_cast<double>(sent->codes.size());
+              },
+          .judge = [=](const States& states) { return ResidueDistance(scheme, *sent, states.verifier, kType, width); }};
+}
+
 Detector Grail() {
   const GrailCoefficients coefficients = GrailCoefficientsOf(GrailBeacon(1));
   const auto sent = std::make_shared<std::vector<std::uint32_t>>();
@@ -166,6 +180,7 @@ std::vector<Detector> DetectorsFor(int width) {
   for (const int topk : {8, 32, 128}) detectors.push_back(Toploc(topk, 1));
   detectors.push_back(Toploc(128, 32));
   for (const int k : {1, 8, 32}) detectors.push_back(ActivationDifr(k, width));
+  for (const int numbers : {4, 16, 64}) detectors.push_back(OfResidues(numbers, width));
   detectors.push_back(Grail());
   return detectors;
 }

@@ -12,7 +12,7 @@ N_OUTPUT = 32
 SHORT = ("--trials", 2, "--output-tokens", N_OUTPUT, "--calibration", "configs/calibrations/smollm2-135m.json")
 STATES = ("paper", "reference", "calibrated")
 PEERS = ("toploc", "toploc-deployed", "toploc-k8-b1", "toploc-k32-b1", "toploc-k128-b1", *(f"activation-difr-k{k}" for k in (1, 2, 4, 8, 16, 32)),
-         "token-difr", "grail")  # fmt: skip
+         *(f"residues-{n}-byte{'s' * (n > 1)}" for n in (1, 2, 4, 8, 16)), "residues-coarse", "token-difr", "grail")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_every_detector_judges_windows_of_every_size(results):
                 assert all(math.isfinite(score) for score in size["scores"])
                 if size["rejected"] is not None:
                     assert set(size["rejected"]) <= {0, 1} and len(size["rejected"]) == len(size["scores"])
-                assert (size["rejected"] is None) == ("difr" in detector)
+                assert (size["rejected"] is None) == ("difr" in detector or "residues" in detector)
         assert "windows" not in trial["baseline"]
 
 

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "peers/split_mix.h"
+#include "base/split_mix.h"
 
 namespace verillm {
 namespace {

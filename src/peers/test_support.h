@@ -17,7 +17,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "peers/split_mix.h"
+#include "base/split_mix.h"
 #include "receipt/base64.h"
 #include "trace/state_type.h"
 

@@ -15,7 +15,7 @@ namespace {
 
 const std::vector<PeerMethod>& Methods() {
   static const std::vector<PeerMethod> methods = {ToplocMethod(), ToplocDeployedMethod(), ActivationDifrMethod(),
-                                                  TokenDifrMethod(), GrailMethod()};
+                                                  TokenDifrMethod(), GrailMethod(), ResiduesMethod()};
   return methods;
 }
 

@@ -6,6 +6,7 @@
 //   activation-difr   mean distance of the fingerprints of a token's states (peers/difr.h)
 //   token-difr        mean of the clipped margins
 //   grail             sketches at 32 positions, version 5 (peers/grail.h)
+//   residues          ours, which like those sends a few bytes a token in place of states (residue/residues.h)
 //
 // The proofs are made here, of the prover's states, as an honest prover makes them: a policy cannot tell what a forger would send
 // in their place.
@@ -30,8 +31,9 @@ bool IsPeerPolicy(std::string_view name);
 //   activation-difr           k (8) numbers a token, seed (42) of the Gaussian projection, threshold (none)
 //   token-difr                clip (0.5) of a margin, threshold (none)
 //   grail                     beacon (1) of the coefficients, challenge (2) that draws the positions
+//   residues                  numbers (16) a token, bits (2) of each, step (0.01) of the states' size, seed (1), threshold (none)
 //
-// DiFR has no published thresholds: without one the verdict is inconclusive, and there is only the score. Error(kUsage) listing
+// DiFR has no published thresholds, and those of residues are learned: without one the verdict is inconclusive, and there is only the score. Error(kUsage) listing
 // the names for an unknown policy or parameter, and for a value that makes no sense.
 Policy MakePeerPolicy(std::string_view name, const Parameters& given = {});
 

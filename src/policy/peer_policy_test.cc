@@ -63,7 +63,7 @@ PolicyResult Judge(std::string_view name, const ResponseDiscrepancy& response, c
 }
 
 TEST(PeerPolicy, HasNamesParametersAndSources) {
-  EXPECT_THAT(PeerPolicyNames(), ElementsAre("toploc", "toploc-deployed", "activation-difr", "token-difr", "grail"));
+  EXPECT_THAT(PeerPolicyNames(), ElementsAre("toploc", "toploc-deployed", "activation-difr", "token-difr", "grail", "residues"));
   for (const std::string_view name : PeerPolicyNames()) {
     const Policy policy = MakePeerPolicy(name);
     EXPECT_EQ(policy.name, name);
@@ -102,6 +102,8 @@ TEST(PeerPolicy, UnknownNamesAndImpossibleValuesAreRefused) {
   expect_refused("activation-difr", {{"k", 5000}}, "k = 5000");
   expect_refused("activation-difr", {{"threshold", std::nan("")}}, "threshold = nan");
   expect_refused("token-difr", {{"clip", -0.5}}, "clip = -0.5");
+  expect_refused("residues", {{"bits", 9}}, "bits = 9");
+  expect_refused("residues", {{"step", 0}}, "step = 0");
 }
 
 TEST(PeerPolicy, SaysBeforehandWhatItCannotJudge) {
@@ -302,6 +304,19 @@ TEST(GrailPolicy, SomePositionsAloneAreInconclusive) {
   ResponseDiscrepancy response = ResponseWith(60, 0);
   response.positions.pop_back();
   EXPECT_EQ(Judge("grail", response).verdict, Verdict::kInconclusive);
+}
+
+TEST(ResiduesPolicy, HoldsTheDistanceAgainstTheThresholdThatIsGiven) {
+  const PolicyResult undecided = Judge("residues", ResponseWith(40, 0.001));
+  EXPECT_EQ(undecided.verdict, Verdict::kInconclusive);
+  EXPECT_THAT(undecided.reason, HasSubstr("no threshold was given"));
+  EXPECT_EQ(undecided.peer->measures.at("bytes"), 1 + 4 * 40);
+  const PolicyResult honest = Judge("residues", ResponseWith(40, 0.001), {{"threshold", 0.5}});
+  EXPECT_EQ(honest.verdict, Verdict::kAccept) << honest.reason;
+  EXPECT_LT(honest.peer->measures.at("chance_of_random"), 1e-20);
+  const PolicyResult cheat = Judge("residues", ResponseWith(40, 0.05), {{"threshold", 0.5}});
+  EXPECT_EQ(cheat.verdict, Verdict::kReject) << cheat.reason;
+  EXPECT_GT(*cheat.peer->score, 0.5);
 }
 
 }  // namespace

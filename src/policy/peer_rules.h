@@ -34,12 +34,13 @@ struct PeerMethod {
 // `given`, and of `defaults` what is not in it.
 Parameters WithDefaults(Parameters given, Parameters defaults);
 
-// toploc_policy.cc, difr_policy.cc, grail_policy.cc
+// toploc_policy.cc, difr_policy.cc, grail_policy.cc, residues_policy.cc
 PeerMethod ToplocMethod();
 PeerMethod ToplocDeployedMethod();
 PeerMethod ActivationDifrMethod();
 PeerMethod TokenDifrMethod();
 PeerMethod GrailMethod();
+PeerMethod ResiduesMethod();
 
 }  // namespace verillm
 

@@ -99,7 +99,7 @@ TEST(MakePolicy, KnowsEveryNameItOffers) {
 TEST(MakePolicy, RefusesUnknownNames) {
   EXPECT_EQ(
       MessageOf("Paper", {}),
-      "unknown policy \"Paper\": choose one of paper, reference, toploc, toploc-deployed, activation-difr, token-difr, grail");
+      "unknown policy \"Paper\": choose one of paper, reference, toploc, toploc-deployed, activation-difr, token-difr, grail, residues");
   EXPECT_THAT(MessageOf("", {}), HasSubstr("unknown policy"));
 }
 

@@ -1,6 +1,6 @@
 // splitmix64 (Steele, Lea, Flood, OOPSLA 2014), addressed by number, so that a draw needs no other one.
-#ifndef VERILLM_PEERS_SPLIT_MIX_H_
-#define VERILLM_PEERS_SPLIT_MIX_H_
+#ifndef VERILLM_BASE_SPLIT_MIX_H_
+#define VERILLM_BASE_SPLIT_MIX_H_
 
 #include <cstdint>
 
@@ -16,4 +16,4 @@ constexpr std::uint64_t SplitMix(std::uint64_t seed, std::uint64_t number) {
 
 }  // namespace verillm
 
-#endif  // VERILLM_PEERS_SPLIT_MIX_H_
+#endif  // VERILLM_BASE_SPLIT_MIX_H_
