@@ -180,7 +180,7 @@ std::vector<Detector> DetectorsFor(int width) {
   for (const int topk : {8, 32, 128}) detectors.push_back(Toploc(topk, 1));
   detectors.push_back(Toploc(128, 32));
   for (const int k : {1, 8, 32}) detectors.push_back(ActivationDifr(k, width));
-  for (const int numbers : {4, 16, 64}) detectors.push_back(OfResidues(numbers, width));
+  for (const int numbers : {2, 8, 32}) detectors.push_back(OfResidues(numbers, width));
   detectors.push_back(Grail());
   return detectors;
 }

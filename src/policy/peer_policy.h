@@ -31,7 +31,7 @@ bool IsPeerPolicy(std::string_view name);
 //   activation-difr           k (8) numbers a token, seed (42) of the Gaussian projection, threshold (none)
 //   token-difr                clip (0.5) of a margin, threshold (none)
 //   grail                     beacon (1) of the coefficients, challenge (2) that draws the positions
-//   residues                  numbers (16) a token, bits (2) of each, step (0.01) of the states' size, seed (1), threshold (none)
+//   residues                  numbers (8) a token, bits (4) of each, step (0.01) of the states' size, seed (1), threshold (none)
 //
 // DiFR has no published thresholds, and those of residues are learned: without one the verdict is inconclusive, and there is only the score. Error(kUsage) listing
 // the names for an unknown policy or parameter, and for a value that makes no sense.

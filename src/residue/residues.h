@@ -2,12 +2,12 @@
 //
 // Verifier and prover differ by rounding noise, so of a projection the verifier knows all but the last digits, and only these
 // tell who computed. Each position is sent as `numbers` projections on random signs, in steps of about the honest noise, modulo
-// 2^bits: of a number that would take 16 bits, two or three are left, and the rest is what the verifier has anyway (as in
+// 2^bits: of a number that would take 16 bits, four or fewer are left, and the rest is what the verifier has anyway (as in
 // distributed source coding, Wyner and Ziv, IEEE Transactions on Information Theory 22, 1976). States that are further off than
 // some steps give residues as good as random.
 //
-// Nobody can make them up: they are digits that depend on every element of the state, and a model that predicts the state to a
-// few per cent says nothing about them. How likely random ones pass is ChanceOfRandomResidues.
+// Nobody can make them up: they are digits that depend on every element of the state, and a state that is a few per cent off has
+// others. How likely random ones pass is ChanceOfRandomResidues.
 #ifndef VERILLM_RESIDUE_RESIDUES_H_
 #define VERILLM_RESIDUE_RESIDUES_H_
 
@@ -22,8 +22,8 @@
 namespace verillm {
 
 struct ResidueScheme {
-  int numbers = 16;        // a position
-  int bits = 2;            // of each, 1 to 8
+  int numbers = 8;         // a position
+  int bits = 4;            // of each, 1 to 8; honest outliers should lie within half a turn
   double step = 0.01;      // of quantisation, as a share of the size of the states
   std::uint64_t seed = 1;  // of the signs; drawn after the model is fixed, so that none can be trained for them
 };
