@@ -16,10 +16,10 @@ HELP = "Run with --help for more information."
 
 
 def assert_refused(done, *words):
-    """Exit code 2, nothing on standard output, one line that names everything in `words`."""
+    """Exit code 2, nothing on standard output, one line beside warnings that names everything in `words`."""
     assert done.code == INPUT, done.err
     assert done.out == ""
-    lines = done.err.splitlines()
+    lines = [line for line in done.err.splitlines() if not line.startswith("warning: the calibration has not learned")]
     assert len(lines) == 1 and lines[0].startswith("verillm: "), done.err
     for word in words:
         assert str(word) in lines[0]
@@ -65,13 +65,14 @@ def run(verillm):
 
 @pytest.fixture(scope="session")
 def variants(run):
-    """The best CPU variant that runs here, and the best one with narrower vectors."""
+    """A CPU variant that runs here, and the best one with narrower vectors: cpu:zen4 first, which the shipped calibrations have learned,
+    and whose rounding tests know, also where a CPU has a better one."""
     done = run("devices", "--json")
     assert done.code == 0, done.err
     devices = [device for device in json.loads(done.out)["devices"] if device["can_run"] and device["backend"] == "CPU"]
-    best = devices[0]
-    other = next((device for device in devices if "avx512f" not in device["needs"] and device != best), devices[-1])
-    return best["name"], other["name"]
+    first = next((device for device in devices if device["name"] == "cpu:zen4"), devices[0])
+    other = next((device for device in devices if "avx512f" not in device["needs"] and device != first), devices[-1])
+    return first["name"], other["name"]
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@
 // A detector is a policy that judges states, or margins, and nothing else:
 //
 //   paper, reference      score: share of the pairs that are not accepted
-//   calibrated            score: mean ln element error over the positions and the capture points beyond the embeddings, the best
-//   of
-//                         the policy's statistics when taken alone; it needs no calibration, the policy's verdict does
+//   calibrated            score: mean ln element error over the positions and the capture points beyond the embeddings, the
+//                         best of the policy's statistics when taken alone; it needs no calibration, the policy's verdict does
 //   sampling              score: mean of the margins, none counted above 1; verdict of the sampling check, by the calibration's
 //                         limits where there is one
-//   methods of others     score and verdict of their own (peer_policy.h)
+//   methods of others,    score and verdict of their own (peer_policy.h)
+//   residues
 //
 // Scores grow with dishonesty.
 #ifndef VERILLM_EXPERIMENT_WINDOWS_H_
