@@ -53,10 +53,10 @@ struct Duel {
   std::vector<double> plain_seconds = {};
 
   // Who begins changes from round to round: what came before weighs on who comes next.
-  void Fight() {
+  void Fight(void (*pause)() = LetThreadsSleep) {
     const bool ours_first = our_seconds.size() % 2 == 0;
     for (const bool is_ours : {ours_first, !ours_first}) {
-      LetThreadsSleep();
+      pause();
       (is_ours ? our_seconds : plain_seconds).push_back(is_ours ? ours() : plain());
     }
   }
@@ -86,18 +86,20 @@ Duel StepByStep(const Model& model, const GenerateRequest& request, std::span<co
   const auto prompt = tokens.first(static_cast<std::size_t>(n_prompt));
   session.Prefill(prompt, true);
   context.Append({prompt.begin(), prompt.end()});
-  Duel duel{"a step with recording", {}, {}};
-  for (const Token token : tokens.subspan(static_cast<std::size_t>(n_prompt))) {
-    const bool ours_first = duel.our_seconds.size() % 2 == 0;
-    for (const bool is_ours : {ours_first, !ours_first}) {
-      const auto start = Clock::now();
-      if (is_ours)
-        session.Step(token);
-      else
-        context.Append({token});
-      (is_ours ? duel.our_seconds : duel.plain_seconds).push_back(SecondsSince(start));
-    }
+  Token token = 0;
+  const auto timed = [](const auto& step) {
+    const auto start = Clock::now();
+    step();
+    return SecondsSince(start);
+  };
+  Duel duel{"a step with recording", [&] { return timed([&] { session.Step(token); }); },
+            [&] { return timed([&] { context.Append({token}); }); }};
+  for (const Token next : tokens.subspan(static_cast<std::size_t>(n_prompt))) {
+    token = next;
+    duel.Fight([] {});
   }
+  // What it fought with ends here.
+  duel.ours = duel.plain = {};
   return duel;
 }
 

@@ -40,6 +40,18 @@ std::string ToValidUtf8(std::string_view text) {
 
 Json NumberOrNull(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
+std::optional<double> NumberIn(const Json& value) {
+  return value.is_number() ? std::optional(value.get<double>()) : std::nullopt;
+}
+
+std::vector<double> NumbersIn(const Json& values) {
+  std::vector<double> numbers;
+  for (const Json& value : values) {
+    if (value.is_number()) numbers.push_back(value.get<double>());
+  }
+  return numbers;
+}
+
 JsonFields::JsonFields(const Json& object, std::string what) : object_(object), what_(std::move(what)) {
   if (!object.is_object()) throw Error(ErrorKind::kInput, fmt::format("{}: is no JSON object", what_));
 }

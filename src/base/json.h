@@ -8,11 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -35,6 +37,10 @@ std::string ToValidUtf8(std::string_view text);
 
 // `value`, or null where it is not finite: JSON has no NaN.
 Json NumberOrNull(double value);
+
+// The other way round: the number that `value` is, and those of an array or object, where what is none has no place.
+std::optional<double> NumberIn(const Json& value);
+std::vector<double> NumbersIn(const Json& values);
 
 // Reads the fields of one object and insists that no others are there.
 class JsonFields {

@@ -202,5 +202,12 @@ TEST(JsonFields, ValuesThatAreNoUtf8StillMakeAMessage) {
   ExpectError([&] { JsonFields(object, "thing").Get<int>("a"); }, ErrorKind::kInput, EndsWith("which is not what belongs there"));
 }
 
+TEST(NumbersIn, LeavesOutWhatIsNone) {
+  EXPECT_EQ(NumbersIn(Json::parse("[1, null, \"2\", -0.5]")), (std::vector<double>{1, -0.5}));
+  EXPECT_EQ(NumbersIn(nullptr), std::vector<double>());
+  EXPECT_EQ(NumberIn(2.5), 2.5);
+  EXPECT_EQ(NumberIn(nullptr), std::nullopt);
+}
+
 }  // namespace
 }  // namespace verillm

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <map>
@@ -62,6 +64,20 @@ class TestFolder {
  private:
   std::filesystem::path path_;
 };
+
+// `n` nearly normal values, sums of twelve uniform ones less their mean: the same on every machine, unlike the library's.
+inline std::vector<float> NearlyNormal(std::size_t n, std::uint64_t seed) {
+  std::vector<float> values;
+  while (values.size() < n) {
+    double sum = -6;
+    for (int i = 0; i < 12; ++i) {
+      seed = seed * 6364136223846793005 + 1442695040888963407;
+      sum += static_cast<double>(seed >> 11) * 0x1p-53;
+    }
+    values.push_back(static_cast<float>(sum));
+  }
+  return values;
+}
 
 // Sets environment variables (no value: unsets them) until the test is over.
 class Environment {

@@ -43,6 +43,8 @@ struct ResponseDiscrepancy {
 
   // Pairs that the plan asks for: capture points x positions. pairs.size() falls short of it where rows are missing.
   std::size_t n_expected() const { return plan.points.size() * positions.size(); }
+  // Whether there are positions, and final_rows has a row for each.
+  bool has_all_final_rows() const;
 };
 
 // ln(element error), of one of 1e-9 at least: states that agree to the last bit have no logarithm. 0 where there is none.

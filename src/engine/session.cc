@@ -142,12 +142,12 @@ class Session::Recorder {
 
  private:
   bool Observe(ggml_tensor* tensor, bool ask) {
-    const auto wanted = Wanted(tensor);
     // Not allocated yet: the graph is being built. The answers stay the same, since llama.cpp lays out memory once for all graphs
     // alike.
     if (tensor->buffer == nullptr) return kept_points_.contains(tensor->name);
     // A stop ends one stretch only; graphs split over backends go on with the next, whose first node is refused here.
     if (stopped_) return ask;
+    const auto wanted = Wanted(tensor);
     if (ask) return EndsStores(tensor) || (wanted != points_.end() && EndsStretch(tensor, wanted->second));
     if (wanted == points_.end()) {
       stopped_ = true;  // the last store

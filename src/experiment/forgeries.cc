@@ -11,12 +11,6 @@ namespace {
 
 using Tallies = std::map<std::string, ForgeryTally>;
 
-void Merge(ForgeryTally& sum, const ForgeryTally& tally) {
-  sum.n += tally.n;
-  sum.accepted_as_published += tally.accepted_as_published;
-  sum.accepted_strictly += tally.accepted_strictly;
-}
-
 Tallies ForgeToplocProofs(const Parameters& values, const ResponseDiscrepancy& response) {
   const FinalRows& rows = *response.final_rows;
   const ToplocParameters parameters{.decode_batching_size = static_cast<int>(values.at("batch")),
@@ -70,9 +64,9 @@ Tallies ForgeSketches(const Parameters& values, const ResponseDiscrepancy& respo
     std::vector<std::uint32_t> own;
     for (std::size_t i = 0; i < kGrailChallenges; ++i)
       own.push_back(GrailSketch(std::span(rows.prover).subspan(i * row_bytes, row_bytes), response.plan.type, coefficients));
-    Merge(tallies["own"], check(own));
-    Merge(tallies["zero"], check(std::vector<std::uint32_t>(kGrailChallenges)));
-    if (!before.empty()) Merge(tallies["replayed"], check(before));
+    tallies["own"] += check(own);
+    tallies["zero"] += check(std::vector<std::uint32_t>(kGrailChallenges));
+    if (!before.empty()) tallies["replayed"] += check(before);
     before = std::move(own);
   }
   return tallies;
@@ -82,7 +76,7 @@ Tallies ForgeSketches(const Parameters& values, const ResponseDiscrepancy& respo
 
 Forgeries CheckForgeries(const std::map<std::string, Policy>& policies, const ResponseDiscrepancy& response) {
   Forgeries forgeries;
-  if (WindowsOf(response, 1).empty() || !WindowsOf(response, 1).front().final_rows) return forgeries;
+  if (!response.has_all_final_rows()) return forgeries;
   for (const auto& [name, policy] : policies) {
     Tallies tallies;
     if (policy.name.starts_with("toploc")) tallies = ForgeToplocProofs(policy.parameters, response);

@@ -3,10 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <random>
 #include <string>
 #include <vector>
 
+#include "base/test_support.h"
 #include "policy/peer_policy.h"
 
 namespace verillm {
@@ -27,13 +27,7 @@ ResponseDiscrepancy Response(int n_rows) {
   rows.width = kWidth;
   rows.n_prompt = 20;
   rows.tokens.resize(static_cast<std::size_t>(20 + n_rows));
-  std::mt19937 random(1);
-  std::vector<float> values;
-  for (int i = 0; i < n_rows * kWidth; ++i) {
-    float sum = -6;
-    for (int j = 0; j < 12; ++j) sum += static_cast<float>(random()) * 0x1p-32f;
-    values.push_back(sum);
-  }
+  const std::vector<float> values = NearlyNormal(static_cast<std::size_t>(n_rows * kWidth), 1);
   rows.prover.resize(2 * values.size());
   EncodeStates(values, StateType::kBF16, rows.prover);
   rows.verifier = rows.prover;

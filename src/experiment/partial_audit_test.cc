@@ -15,17 +15,6 @@ using testing::Each;
 using testing::ElementsAre;
 using testing::SizeIs;
 
-// What SimulatedDevices calls honest; two exceedances in a row reject.
-const Calibration& Learned() {
-  static const Calibration calibration = [] {
-    SimulatedDevices devices(1);
-    std::vector<HonestRun> runs;
-    for (int i = 0; i < 60; ++i) runs.push_back(devices.Run("a", "b", 100, 0));
-    return Calibrate({}, StateType::kBF16, 1e-4, runs);
-  }();
-  return calibration;
-}
-
 // Deviations of element and relative errors by so much: a little beyond the thresholds, far beyond the extremes.
 constexpr double kModerate = 0.36;
 constexpr double kExtreme = 3;

@@ -11,8 +11,6 @@
 namespace verillm {
 namespace {
 
-// Margins beyond it count as it, so that one absurd token does not hide how often others are off.
-constexpr double kMarginCap = 1.0;
 // Scores above it count as it: JSON has no infinity.
 constexpr double kMostScore = 1e300;
 
@@ -141,8 +139,7 @@ std::vector<ResponseDiscrepancy> WindowsOf(const ResponseDiscrepancy& response, 
   std::map<int, std::vector<PairDiscrepancy>> by_position;
   for (const PairDiscrepancy& pair : response.pairs) by_position[pair.position].push_back(pair);
   const bool has_margins = response.margins && response.margins->size() == n_positions;
-  const bool has_rows = response.final_rows && response.final_rows->prover.size() ==
-                                                   n_positions * RowBytes(response.final_rows->width, response.plan.type);
+  const bool has_rows = response.has_all_final_rows();
 
   std::vector<ResponseDiscrepancy> windows;
   for (std::size_t first = 0; first + length <= n_positions; first += length) {

@@ -30,6 +30,9 @@ namespace verillm {
 // The sampling check by itself, which is part of several policies.
 constexpr std::string_view kSamplingDetector = "sampling";
 
+// In means of margins those beyond it count as it, so that one absurd token does not hide how often others are off.
+constexpr double kMarginCap = 1.0;
+
 // The stretches of `length` consecutive compared positions, one behind the other; what is left at the end belongs to none. Each
 // has its pairs, margins and rows, and what was generated before it counts as prompt. Failures are the response's and left out;
 // so are margins and rows where there is not one for each compared position.

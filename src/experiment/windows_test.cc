@@ -5,10 +5,10 @@
 
 #include <cmath>
 #include <map>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "base/test_support.h"
 #include "policy/peer_policy.h"
 #include "policy/test_support.h"
 
@@ -33,13 +33,7 @@ void AddRows(ResponseDiscrepancy& response, float error, int n_wrong) {
   rows.n_prompt = kPrompt;
   const auto n_rows = static_cast<int>(response.positions.size());
   for (int token = 0; token < kPrompt + n_rows; ++token) rows.tokens.push_back(token);
-  std::mt19937 random(1);
-  std::vector<float> values;
-  for (int i = 0; i < n_rows * kWidth; ++i) {
-    float sum = -6;
-    for (int j = 0; j < 12; ++j) sum += static_cast<float>(random()) * 0x1p-32f;
-    values.push_back(sum);
-  }
+  std::vector<float> values = NearlyNormal(static_cast<std::size_t>(n_rows * kWidth), 1);
   rows.prover.resize(2 * values.size());
   rows.verifier.resize(2 * values.size());
   EncodeStates(values, StateType::kBF16, rows.prover);
@@ -60,16 +54,6 @@ std::map<std::string, Policy> Policies() {
   for (const std::string_view name : PeerPolicyNames()) policies.emplace(name, MakePeerPolicy(name));
   policies.emplace("toploc-k8", MakePeerPolicy("toploc", {{"topk", 8}, {"batch", 1}}));
   return policies;
-}
-
-const Calibration& Learned() {
-  static const Calibration calibration = [] {
-    SimulatedDevices devices(1);
-    std::vector<HonestRun> runs;
-    for (int i = 0; i < 60; ++i) runs.push_back(devices.Run("a", "b", 100, 0));
-    return Calibrate({}, StateType::kBF16, 1e-4, runs);
-  }();
-  return calibration;
 }
 
 std::vector<double> ScoresOf(const WindowJudgements& judgements) {

@@ -54,6 +54,12 @@ std::string LegendEntry(std::string_view colour, std::string_view dashes, int ma
   return fmt::format("<li><svg viewBox=\"0 0 44 14\" aria-hidden=\"true\">{}</svg><span>{}</span></li>\n", sample, Escaped(name));
 }
 
+// Nothing where all are drawn.
+std::string DrawnNote(std::size_t n_drawn, std::size_t n) {
+  if (n <= n_drawn) return "";
+  return fmt::format("<p class=\"under\">{} of {} are drawn; the table has all.</p>\n", n_drawn, n);
+}
+
 std::string LegendOf(const Chart& chart) {
   std::string html = "<ul class=\"legend\">\n";
   for (std::size_t i = 0; i < chart.drawn.size(); ++i) {
@@ -69,11 +75,7 @@ std::string LegendOf(const Chart& chart) {
     html += LegendEntry("var(--dim)", "4,3", 0, series.name);
   }
   html += "</ul>\n";
-  const std::size_t n_series = chart.series.size() - n_guides;
-  if (n_series > chart.drawn.size()) {
-    html += fmt::format("<p class=\"under\">{} of {} are drawn; the table has all.</p>\n", chart.drawn.size(), n_series);
-  }
-  return html;
+  return html + DrawnNote(chart.drawn.size(), chart.series.size() - n_guides);
 }
 
 std::string LegendOfMap() {
@@ -145,10 +147,7 @@ void Page::AddMap(std::string_view subject, const AcceptMap& map) {
                        .names = {panel.name}});
     html = "</div>\n";
   }
-  html += "</div>\n";
-  if (map.panels.size() > map.drawn.size()) {
-    html += fmt::format("<p class=\"under\">{} of {} are drawn; the table has all.</p>\n", map.drawn.size(), map.panels.size());
-  }
+  html += "</div>\n" + DrawnNote(map.drawn.size(), map.panels.size());
   Add(html + FoldedTable(TableOf(map), key) + "</figure></div>\n");
 }
 

@@ -27,8 +27,7 @@ std::string DeviceText(const Json& device) {
 // Numbers by name, as a method of others measures or takes them.
 Table NumbersTable(const char* what, const Json& numbers) {
   Table table({fmt::format("<{}", what), "value"});
-  for (const auto& [name, value] : numbers.items())
-    table.AddRow({name, value.is_number() ? FormatNumber(value.get<double>()) : "-"});
+  for (const auto& [name, value] : numbers.items()) table.AddRow({name, FormatNumber(NumberIn(value))});
   return table;
 }
 

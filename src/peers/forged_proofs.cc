@@ -17,6 +17,13 @@ bool IsWithin(const ToplocDistance& distance, const ToplocThresholds& thresholds
 
 }  // namespace
 
+ForgeryTally& ForgeryTally::operator+=(const ForgeryTally& more) {
+  n += more.n;
+  accepted_as_published += more.accepted_as_published;
+  accepted_strictly += more.accepted_strictly;
+  return *this;
+}
+
 std::uint16_t TypicalValue(std::span<const std::byte> chunk, StateType type, int topk) {
   const int mantissa_bits = FormatOf(type).mantissa_bits;
   std::map<int, std::vector<std::uint16_t>> by_exponent;

@@ -21,6 +21,7 @@ struct ForgeryTally {
   std::size_t accepted_strictly = 0;
 
   bool operator==(const ForgeryTally&) const = default;
+  ForgeryTally& operator+=(const ForgeryTally& more);
 };
 
 // The number that a chunk's `topk` largest values are most like, without signs: their commonest exponent with the median mantissa

@@ -2,36 +2,18 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "peers/difr.h"
 #include "policy/peer_rules.h"
-#include "policy/rules.h"
 
 namespace verillm {
 namespace {
 
 constexpr double kMostFingerprint = 4096;
-constexpr double kMostSeed = 0x1p53;  // whole numbers that a double holds
-constexpr double kMostScore = std::numeric_limits<double>::max();
-
-// The verdict that a mean over tokens has, if there is a threshold.
-void JudgeScore(std::string_view what, double score, std::size_t n_tokens, const Parameters& parameters, PolicyResult& result) {
-  result.peer->score = score;
-  const auto threshold = parameters.find("threshold");
-  if (threshold == parameters.end()) {
-    result.verdict = Verdict::kInconclusive;
-    result.reason =
-        fmt::format("the {} of {} tokens is {:.4g}; there is no published threshold, and none was given", what, n_tokens, score);
-    return;
-  }
-  const bool accepted = score <= threshold->second;
-  result.verdict = accepted ? Verdict::kAccept : Verdict::kReject;
-  result.reason = fmt::format("the {} of {} tokens is {} ({} {})", what, n_tokens, ShowBeside(score, threshold->second),
-                              accepted ? "<=" : ">", threshold->second);
-}
+constexpr std::string_view kNoThreshold = "there is no published threshold, and none was given";
 
 // What is sent: each number rounded to bf16.
 std::vector<float> AsSent(const std::vector<float>& fingerprint) {
@@ -59,18 +41,16 @@ void JudgeActivations(const ResponseDiscrepancy& response, const Parameters& par
     sum += distance;
     worst = std::max(worst, distance);
   }
-  JudgeScore("mean distance of the fingerprints", sum / static_cast<double>(n_tokens), n_tokens, parameters, result);
-  result.accept_count = result.verdict == Verdict::kAccept;
-  result.total_count = 1;
+  JudgeScore(fmt::format("mean distance of the fingerprints of {} tokens", n_tokens), sum / static_cast<double>(n_tokens),
+             kNoThreshold, parameters, result);
   result.peer->measures = {{"worst_distance", worst}, {"bytes", static_cast<double>(2 * k * n_tokens)}};
 }
 
 void JudgeTokens(const ResponseDiscrepancy& response, const Parameters& parameters, PolicyResult& result) {
   const std::vector<double>& margins = *response.margins;
   const auto n_as_predicted = std::count(margins.begin(), margins.end(), 0.0);
-  JudgeScore("mean clipped margin", MeanClippedMargin(margins, parameters.at("clip")), margins.size(), parameters, result);
-  result.accept_count = result.verdict == Verdict::kAccept;
-  result.total_count = 1;
+  JudgeScore(fmt::format("mean clipped margin of {} tokens", margins.size()), MeanClippedMargin(margins, parameters.at("clip")),
+             kNoThreshold, parameters, result);
   result.peer->measures = {{"exact_matches", static_cast<double>(n_as_predicted)}, {"bytes", 0}};
 }
 
@@ -80,7 +60,7 @@ PeerMethod ActivationDifrMethod() {
   return {.name = "activation-difr",
           .version = 1,
           .source = "Activation-DiFR, arXiv 2511.20621; Gaussian projection as in its authors' code, of another generator",
-          .ranges = {{"k", 1, kMostFingerprint, true}, {"seed", 0, kMostSeed, true}, {"threshold", 0, kMostScore, false}},
+          .ranges = {{"k", 1, kMostFingerprint, true}, {"seed", 0, kMostWhole, true}, {"threshold", 0, kMostScore, false}},
           .complete =
               [](Parameters given) {
                 return WithDefaults(std::move(given), {{"k", 8}, {"seed", 42}});

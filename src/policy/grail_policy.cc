@@ -10,7 +10,6 @@
 namespace verillm {
 namespace {
 
-constexpr double kMostBeacon = 0x1p53;  // whole numbers that a double holds
 constexpr double kSketchBytes = 4;
 
 std::array<std::byte, 8> Beacon(double number) { return GrailBeacon(static_cast<std::uint64_t>(number)); }
@@ -55,7 +54,7 @@ PeerMethod GrailMethod() {
   return {.name = "grail",
           .version = 1,
           .source = "GRAIL, proof version 5, github.com/one-covenant/grail at 54d6342",
-          .ranges = {{"beacon", 0, kMostBeacon, true}, {"challenge", 0, kMostBeacon, true}},
+          .ranges = {{"beacon", 0, kMostWhole, true}, {"challenge", 0, kMostWhole, true}},
           .complete =
               [](Parameters given) {
                 return WithDefaults(std::move(given), {{"beacon", 1}, {"challenge", 2}});

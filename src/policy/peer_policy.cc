@@ -9,13 +9,14 @@
 
 #include "base/error.h"
 #include "policy/peer_rules.h"
+#include "policy/rules.h"
 
 namespace verillm {
 namespace {
 
 const std::vector<PeerMethod>& Methods() {
-  static const std::vector<PeerMethod> methods = {ToplocMethod(), ToplocDeployedMethod(), ActivationDifrMethod(),
-                                                  TokenDifrMethod(), GrailMethod(), ResiduesMethod()};
+  static const std::vector<PeerMethod> methods = {ToplocMethod(),    ToplocDeployedMethod(), ActivationDifrMethod(),
+                                                  TokenDifrMethod(), GrailMethod(),          ResiduesMethod()};
   return methods;
 }
 
@@ -41,6 +42,23 @@ void CheckParameter(const PeerMethod& method, std::string_view name, double valu
 }
 
 }  // namespace
+
+void JudgeScore(std::string_view what, double score, std::string_view no_threshold, const Parameters& parameters,
+                PolicyResult& result) {
+  result.peer->score = score;
+  result.total_count = 1;
+  const auto threshold = parameters.find("threshold");
+  if (threshold == parameters.end()) {
+    result.verdict = Verdict::kInconclusive;
+    result.reason = fmt::format("the {} is {:.4g}; {}", what, score, no_threshold);
+    return;
+  }
+  const bool accepted = score <= threshold->second;
+  result.verdict = accepted ? Verdict::kAccept : Verdict::kReject;
+  result.accept_count = accepted;
+  result.reason =
+      fmt::format("the {} is {} ({} {})", what, ShowBeside(score, threshold->second), accepted ? "<=" : ">", threshold->second);
+}
 
 Parameters WithDefaults(Parameters given, Parameters defaults) {
   given.merge(std::move(defaults));

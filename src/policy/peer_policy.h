@@ -33,8 +33,8 @@ bool IsPeerPolicy(std::string_view name);
 //   grail                     beacon (1) of the coefficients, challenge (2) that draws the positions
 //   residues                  numbers (8) a token, bits (4) of each, step (0.01) of the states' size, seed (1), threshold (none)
 //
-// DiFR has no published thresholds, and those of residues are learned: without one the verdict is inconclusive, and there is only the score. Error(kUsage) listing
-// the names for an unknown policy or parameter, and for a value that makes no sense.
+// DiFR has no published thresholds, and those of residues are learned: without one the verdict is inconclusive, and there is only
+// the score. Error(kUsage) listing the names for an unknown policy or parameter, and for a value that makes no sense.
 Policy MakePeerPolicy(std::string_view name, const Parameters& given = {});
 
 // Whether the policy needs ResponseDiscrepancy::final_rows.

@@ -21,20 +21,7 @@ using testing::HasSubstr;
 constexpr int kWidth = 256;
 constexpr int kPrompt = 20;
 
-// Values like states: Gaussian, the same on every machine.
-std::vector<float> States(int n_rows) {
-  std::vector<float> values;
-  std::uint64_t state = 1;
-  for (int i = 0; i < n_rows * kWidth; ++i) {
-    double sum = -6;
-    for (int j = 0; j < 12; ++j) {
-      state = state * 6364136223846793005 + 1442695040888963407;
-      sum += static_cast<double>(state >> 11) * 0x1p-53;
-    }
-    values.push_back(static_cast<float>(sum));
-  }
-  return values;
-}
+std::vector<float> States(int n_rows) { return NearlyNormal(static_cast<std::size_t>(n_rows * kWidth), 1); }
 
 std::vector<std::byte> Encoded(const std::vector<float>& values) {
   std::vector<std::byte> bytes(2 * values.size());

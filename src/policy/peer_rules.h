@@ -2,6 +2,7 @@
 #ifndef VERILLM_POLICY_PEER_RULES_H_
 #define VERILLM_POLICY_PEER_RULES_H_
 
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -30,6 +31,15 @@ struct PeerMethod {
   // The response has positions and no failures, and has what the method needs. Fills verdict, reason, counts and peer.
   void (*judge)(const ResponseDiscrepancy& response, const Parameters& parameters, PolicyResult& result);
 };
+
+// The most that parameters may be: whole numbers that a double holds, and thresholds.
+constexpr double kMostWhole = 0x1p53;
+constexpr double kMostScore = std::numeric_limits<double>::max();
+
+// Fills score, verdict, reason and the count of one response by the parameter "threshold": accepted up to it, inconclusive
+// without one, saying `no_threshold`. `what` names the score: "mean clipped margin of 12 tokens".
+void JudgeScore(std::string_view what, double score, std::string_view no_threshold, const Parameters& parameters,
+                PolicyResult& result);
 
 // `given`, and of `defaults` what is not in it.
 Parameters WithDefaults(Parameters given, Parameters defaults);

@@ -1,11 +1,9 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <limits>
 #include <utility>
 
 #include "policy/peer_rules.h"
-#include "policy/rules.h"
 #include "residue/residues.h"
 
 namespace verillm {
@@ -15,8 +13,6 @@ constexpr double kMostNumbers = 4096;
 constexpr double kMostBits = 8;
 constexpr double kLeastStep = 1e-6;
 constexpr double kMostStep = 1e3;
-constexpr double kMostSeed = 0x1p53;  // whole numbers that a double holds
-constexpr double kMostScore = std::numeric_limits<double>::max();
 
 void Judge(const ResponseDiscrepancy& response, const Parameters& parameters, PolicyResult& result) {
   const FinalRows& rows = *response.final_rows;
@@ -28,24 +24,14 @@ void Judge(const ResponseDiscrepancy& response, const Parameters& parameters, Po
   const Residues residues = ResiduesOf(scheme, rows.prover, type, rows.width);
   const double distance = ResidueDistance(scheme, residues, rows.verifier, type, rows.width);
   const std::size_t n_positions = rows.prover.size() / RowBytes(rows.width, type);
-  result.peer->score = distance;
+  JudgeScore(fmt::format("distance of the residues of {} positions", n_positions), distance, "no threshold was given", parameters,
+             result);
   result.peer->measures = {{"bytes", static_cast<double>(ResidueBytes(scheme, n_positions))}};
-  result.total_count = 1;
-  const auto threshold = parameters.find("threshold");
-  if (threshold == parameters.end()) {
-    result.verdict = Verdict::kInconclusive;
-    result.reason =
-        fmt::format("the distance of the residues of {} positions is {:.4g}; no threshold was given", n_positions, distance);
-    return;
+  if (const auto threshold = parameters.find("threshold"); threshold != parameters.end()) {
+    const double chance = ChanceOfRandomResidues(scheme, n_positions, threshold->second);
+    result.peer->measures["chance_of_random"] = chance;
+    result.reason += fmt::format("; random ones pass with probability {:.2g} at most", chance);
   }
-  const double chance = ChanceOfRandomResidues(scheme, n_positions, threshold->second);
-  result.peer->measures["chance_of_random"] = chance;
-  const bool accepted = distance <= threshold->second;
-  result.verdict = accepted ? Verdict::kAccept : Verdict::kReject;
-  result.accept_count = accepted;
-  result.reason =
-      fmt::format("the distance of the residues of {} positions is {} ({} {}); random ones pass with probability {:.2g} at most",
-                  n_positions, ShowBeside(distance, threshold->second), accepted ? "<=" : ">", threshold->second, chance);
 }
 
 }  // namespace
@@ -57,7 +43,7 @@ PeerMethod ResiduesMethod() {
           .ranges = {{"numbers", 1, kMostNumbers, true},
                      {"bits", 1, kMostBits, true},
                      {"step", kLeastStep, kMostStep, false},
-                     {"seed", 0, kMostSeed, true},
+                     {"seed", 0, kMostWhole, true},
                      {"threshold", 0, kMostScore, false}},
           .complete =
               [](Parameters given) {

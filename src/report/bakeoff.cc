@@ -11,6 +11,7 @@
 #include <tuple>
 #include <utility>
 
+#include "peers/forged_proofs.h"
 #include "report/detection.h"
 
 namespace verillm {
@@ -41,17 +42,11 @@ struct Detector {
 };
 using Cells = std::map<Detector, Cell>;
 
-struct Tally {
-  std::size_t n = 0;
-  std::size_t as_published = 0;
-  std::size_t strictly = 0;
-};
-
 // All of one pair of devices, or of all pairs.
 struct Collected {
   std::vector<std::string> attacks;  // in order of appearance
   std::map<std::string, Cells> by_attack;
-  std::map<std::pair<std::string, std::string>, Tally> forgeries;  // by detector and forgery
+  std::map<std::pair<std::string, std::string>, ForgeryTally> forgeries;  // by detector and forgery
 };
 
 void AddWindows(const std::string& attack, const Json& windows, Collected& collected) {
@@ -61,10 +56,7 @@ void AddWindows(const std::string& attack, const Json& windows, Collected& colle
     for (const Json& of_size : sizes) {
       Cell& cell = cells[{detector, of_size.at("positions").get<int>()}];
       cell.bytes_per_token = std::max(cell.bytes_per_token, of_size.at("bytes_per_token").get<double>());
-      std::vector<double> scores;
-      for (const Json& score : of_size.at("scores")) {
-        if (score.is_number()) scores.push_back(score.get<double>());
-      }
+      std::vector<double> scores = NumbersIn(of_size.at("scores"));
       if (!scores.empty()) cell.scores.push_back(std::move(scores));
       for (const Json& rejected : of_size.at("rejected")) {  // null, where there are no verdicts, has no elements
         cell.n_judged += rejected.is_number();
@@ -77,10 +69,9 @@ void AddWindows(const std::string& attack, const Json& windows, Collected& colle
 void AddForgeries(const Json& forgeries, Collected& collected) {
   for (const auto& [detector, tallies] : forgeries.items()) {
     for (const auto& [forgery, counts] : tallies.items()) {
-      Tally& tally = collected.forgeries[{detector, forgery}];
-      tally.n += counts.at("n").get<std::size_t>();
-      tally.as_published += counts.at("accepted_as_published").get<std::size_t>();
-      tally.strictly += counts.at("accepted_strictly").get<std::size_t>();
+      collected.forgeries[{detector, forgery}] += {.n = counts.at("n").get<std::size_t>(),
+                                                   .accepted_as_published = counts.at("accepted_as_published").get<std::size_t>(),
+                                                   .accepted_strictly = counts.at("accepted_strictly").get<std::size_t>()};
     }
   }
 }
@@ -137,12 +128,12 @@ Json RowJson(const std::string& attack, const Detector& detector, const Cell& ce
   return row;
 }
 
-Json ForgeryJson(const std::string& forgery, const std::string& detector, const std::string& unit, const Tally& tally) {
+Json ForgeryJson(const std::string& forgery, const std::string& detector, const std::string& unit, const ForgeryTally& tally) {
   return {{"forgery", forgery},
           {"detector", detector},
           {"unit", unit},
-          {"accepted_as_published", RateJson(tally.as_published, tally.n)},
-          {"accepted_strictly", RateJson(tally.strictly, tally.n)}};
+          {"accepted_as_published", RateJson(tally.accepted_as_published, tally.n)},
+          {"accepted_strictly", RateJson(tally.accepted_strictly, tally.n)}};
 }
 
 // Honest and forged states by the largest windows on which the detector has a verdict, then forged proofs.
@@ -150,7 +141,7 @@ Json ForgeriesJson(const Collected& collected) {
   Json forgeries = Json::array();
   for (const std::string& attack : collected.attacks) {
     if (attack != "none" && !kForgedStates.contains(attack)) continue;
-    std::map<std::string, std::pair<int, Tally>> largest;
+    std::map<std::string, std::pair<int, ForgeryTally>> largest;
     for (const auto& [detector, cell] : collected.by_attack.at(attack)) {
       const std::size_t n_accepted = cell.n_judged - cell.n_rejected;
       // Sizes ascend within a detector.

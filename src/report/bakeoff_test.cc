@@ -5,12 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/test_support.h"
 #include "report/detection.h"
 
 namespace verillm {
@@ -45,15 +45,9 @@ Json RowOf(const Json& entry, const std::string& attack, const std::string& dete
   return nullptr;
 }
 
-// Normal scores about `mean`, the same on every machine.
 std::vector<double> Normals(unsigned seed, std::size_t n, double mean) {
-  std::mt19937 random(seed);
   std::vector<double> values;
-  for (std::size_t i = 0; i < n; ++i) {
-    double sum = mean - 6;
-    for (int j = 0; j < 12; ++j) sum += static_cast<double>(random()) * 0x1p-32;
-    values.push_back(sum);
-  }
+  for (const float value : NearlyNormal(n, seed)) values.push_back(mean + value);
   return values;
 }
 

@@ -26,10 +26,7 @@ PairCount CellOf(const AcceptMap& map, const MapPanel& panel, const std::string&
   const auto row = panel.counts.find(point);
   if (row == panel.counts.end()) return sum;
   const auto end = row->second.lower_bound(first_position + map.positions_per_cell);
-  for (auto pair = row->second.lower_bound(first_position); pair != end; ++pair) {
-    sum.n_accepted += pair->second.n_accepted;
-    sum.n += pair->second.n;
-  }
+  for (auto pair = row->second.lower_bound(first_position); pair != end; ++pair) sum += pair->second;
   return sum;
 }
 

@@ -203,11 +203,7 @@ AcceptMap AcceptMapOf(const std::vector<Group>& groups) {
     MapPanel panel{.name = group.name, .counts = {}};
     for (const PairCounts* pairs : group.pairs) {
       for (const auto& [point, row] : *pairs) {
-        for (const auto& [position, count] : row) {
-          PairCount& sum = panel.counts[point][position];
-          sum.n_accepted += count.n_accepted;
-          sum.n += count.n;
-        }
+        for (const auto& [position, count] : row) panel.counts[point][position] += count;
       }
     }
     for (const auto& [point, row] : panel.counts) {

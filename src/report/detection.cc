@@ -12,13 +12,14 @@
 #include <string>
 #include <utility>
 
+#include "experiment/windows.h"
+#include "peers/difr.h"
+
 namespace verillm {
 namespace {
 
 constexpr int kDraws = 400;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-// Margins beyond it count as it, so that one absurd token does not hide how often others are off.
-constexpr double kMarginCap = 1.0;
 
 using Responses = std::vector<std::vector<double>>;
 
@@ -60,29 +61,19 @@ struct Collected {
   std::size_t n_responses = 0;
 };
 
-std::vector<double> Numbers(const Json& series) {
-  std::vector<double> values;
-  for (const Json& value : series) {
-    if (value.is_number()) values.push_back(value.get<double>());
-  }
-  return values;
-}
-
 void Collect(const Json& verifier, Collected& collected) {
   collected.n_responses += 1;
   const Json& series = verifier.at("series");
   // Responses without a value (all states identical, or none) have no place on a curve.
   const auto add = [&](const char* name, Responses& responses) {
-    std::vector<double> values = Numbers(series.at(name));
+    std::vector<double> values = NumbersIn(series.at(name));
     if (!values.empty()) responses.push_back(std::move(values));
   };
   add("log_element_error", collected.element_errors);
   if (series.contains("state_score")) add("state_score", collected.state_scores);
   if (series.contains("margin")) {
-    const std::vector<double> margins = Numbers(series.at("margin"));
-    double sum = 0;
-    for (const double margin : margins) sum += std::min(margin, kMarginCap);
-    if (!margins.empty()) collected.margins.push_back({sum / static_cast<double>(margins.size())});
+    const std::vector<double> margins = NumbersIn(series.at("margin"));
+    if (!margins.empty()) collected.margins.push_back({MeanClippedMargin(margins, kMarginCap)});
   }
   if (verifier.contains("partial_audits")) {
     const Json& audits = verifier.at("partial_audits");
@@ -140,8 +131,6 @@ double Mean(const std::vector<double>& values) {
   for (const double value : values) sum += value;
   return values.empty() ? kNan : sum / static_cast<double>(values.size());
 }
-
-std::optional<double> Number(const Json& value) { return value.is_number() ? std::optional(value.get<double>()) : std::nullopt; }
 
 std::string Area(const Json& area) {
   if (area.is_null() || !area.at("auc").is_number()) return "-";
@@ -297,10 +286,10 @@ Table VerdictsTable(const Json& detection) {
     const Json& rates = entry.at("accept_rate");
     const Json& verdicts = entry.at("verdicts");
     const Json& needed = entry.at("positions_needed");
-    table.AddRow({NameOf(entry), FormatNumber(Number(entry.at("mean_log_element_error"))),
-                  FormatNumber(Number(entry.at("mean_margin")), 2),
-                  FormatPercent(rates.contains("paper") ? Number(rates.at("paper")) : std::nullopt),
-                  FormatPercent(rates.contains("reference") ? Number(rates.at("reference")) : std::nullopt),
+    table.AddRow({NameOf(entry), FormatNumber(NumberIn(entry.at("mean_log_element_error"))),
+                  FormatNumber(NumberIn(entry.at("mean_margin")), 2),
+                  FormatPercent(rates.contains("paper") ? NumberIn(rates.at("paper")) : std::nullopt),
+                  FormatPercent(rates.contains("reference") ? NumberIn(rates.at("reference")) : std::nullopt),
                   Share(verdicts, "paper", "reject"), Share(verdicts, "calibrated", "reject"),
                   needed.is_null() ? "-" : fmt::format("{:.0f}", needed.at("median").get<double>())});
   }

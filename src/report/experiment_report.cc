@@ -84,7 +84,7 @@ double Mean(const Json& summary, double (*value)(const Json& trial)) {
 }
 
 // A case of the report: what its summary says, and means over its trials.
-Json DirectionOf(const CaseResults& which) {
+Json CaseOf(const CaseResults& which) {
   const Json& summary = which.summary;
   const Json& context = summary.at("trials").at(0).at("context");
   const auto baseline_rate = [](const Json& t) {
@@ -119,11 +119,6 @@ Json DirectionOf(const CaseResults& which) {
       {"prover", context.at("prover").at("device")}};
 }
 
-std::string Direction(const CaseResults& which) {
-  return fmt::format("{} to {}", which.summary.at("inference_device").get<std::string>(),
-                     which.summary.at("verification_device").get<std::string>());
-}
-
 bool IsReverse(const Json& a, const Json& b) {
   return a.at("model") == b.at("model") && a.at("inference_device") == b.at("verification_device") &&
          a.at("verification_device") == b.at("inference_device");
@@ -139,13 +134,13 @@ Json QuestionsOf(const std::vector<CaseResults>& cases) {
     if (!which.is_honest()) continue;
     const std::vector<double> cross = BlocksOf(which, "log_relative_error", false);
     const std::vector<double> baseline = BlocksOf(which, "log_relative_error", true);
-    add("device difference", Direction(which), TestMean(Differences(cross, baseline)));
-    add("depth", Direction(which), TestMean(BlocksOf(which, "depth_slope", false)));
+    add("device difference", DirectionOf(which.summary), TestMean(Differences(cross, baseline)));
+    add("depth", DirectionOf(which.summary), TestMean(BlocksOf(which, "depth_slope", false)));
   }
   for (auto a = cases.begin(); a != cases.end(); ++a) {
     for (auto b = std::next(a); b != cases.end(); ++b) {
       if (!a->is_honest() || !b->is_honest() || !IsReverse(a->summary, b->summary)) continue;
-      add("direction", fmt::format("{} against the reverse", Direction(*a)),
+      add("direction", fmt::format("{} against the reverse", DirectionOf(a->summary)),
           TestDifference(BlocksOf(*a, "log_relative_error", false), BlocksOf(*b, "log_relative_error", false)));
     }
   }
@@ -192,7 +187,7 @@ Json ExperimentReport(const std::vector<CaseResults>& cases) {
   Json report = {{"schema_version", kSchemaVersion}, {"directions", Json::array()}};
   std::vector<Json> trials;
   for (const CaseResults& which : cases) {
-    report["directions"].push_back(DirectionOf(which));
+    report["directions"].push_back(CaseOf(which));
     for (const TrialResult& trial : which.trials) trials.push_back(trial.json);
   }
   report["questions"] = QuestionsOf(cases);

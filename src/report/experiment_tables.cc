@@ -10,6 +10,7 @@
 #include "report/bakeoff_tables.h"
 #include "report/detection.h"
 #include "report/experiment_report.h"
+#include "report/results.h"
 
 namespace verillm {
 namespace {
@@ -17,12 +18,6 @@ namespace {
 // Published figures: experiment 1 of the Python reproduction, and VeriLLM (arXiv 2509.24257).
 constexpr double kPublishedAcceptRate = 0.9979;
 constexpr double kPaperAcceptRate = 0.90;
-
-std::optional<double> Number(const Json& value) { return value.is_number() ? std::optional(value.get<double>()) : std::nullopt; }
-
-std::string Direction(const Json& d) {
-  return fmt::format("{} to {}", d.at("inference_device").get<std::string>(), d.at("verification_device").get<std::string>());
-}
 
 bool Significant(const Json& test) { return test.at("p_value").is_number() && test.at("p_value").get<double>() < 0.05; }
 
@@ -57,7 +52,7 @@ void PrintHonest(const Json& report, const Json& directions, std::ostream& out) 
   for (const std::string& note : HonestNotes(directions)) fmt::print(out, "\n{}\n", note);
   fmt::print(out, "\nPer capture point, first trial (paper's statistics, pooled over positions):\n");
   for (const Json& d : directions) {
-    fmt::print(out, "\n{}\n", Direction(d));
+    fmt::print(out, "\n{}\n", DirectionOf(d));
     PointsTable(d.at("per_capture_point")).Print(out);
   }
   out << "\n";
@@ -97,14 +92,14 @@ Table CasesTable(const Json& directions) {
 Json HonestOf(const Json& directions) {
   Json honest = Json::array();
   for (const Json& d : directions) {
-    if (d.at("attack") == "none" && d.at("lazy_verifier") == "none") honest.push_back(d);
+    if (IsHonest(d)) honest.push_back(d);
   }
   return honest;
 }
 
 Table HonestTable(const Json& directions) {
   std::vector<std::string> headers = {"<"};
-  for (const Json& d : directions) headers.push_back(Direction(d));
+  for (const Json& d : directions) headers.push_back(DirectionOf(d));
   Table table(headers);
   const auto add = [&](const std::string& title, auto&& cell) {
     std::vector<std::string> cells = {title};
@@ -112,7 +107,7 @@ Table HonestTable(const Json& directions) {
     table.AddRow(std::move(cells));
   };
   const auto rate = [](const char* key) {
-    return [key](const Json& d) { return FormatPercent(Number(d.at("aggregate").at(key))); };
+    return [key](const Json& d) { return FormatPercent(NumberIn(d.at("aggregate").at(key))); };
   };
   const auto rate_by = [](const char* policy) {
     return [policy](const Json& d) {
@@ -164,7 +159,7 @@ std::vector<std::string> HonestNotes(const Json& directions) {
 
 Table PointsTable(const Json& points) {
   Table table({"<layer", "Pe", "Pm", "Pw", "mean error", "relative error", "accepted"});
-  const auto number = [](const Json& value) { return FormatNumber(Number(value)); };
+  const auto number = [](const Json& value) { return FormatNumber(NumberIn(value)); };
   for (const auto& [name, point] : points.items()) {
     table.AddRow({name, number(point.at("Pe")), number(point.at("Pm")), number(point.at("Pw")),
                   number(point.at("mean_signed_error")), number(point.at("median_relative_error")),

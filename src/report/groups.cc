@@ -122,9 +122,8 @@ std::vector<std::size_t> DrawnOf(std::size_t n) {
 std::vector<double> ValuesOf(const Group& group, const char* series) {
   std::vector<double> values;
   for (const Json* verification : group.verifications) {
-    for (const Json& value : verification->at("series").at(series)) {
-      if (value.is_number()) values.push_back(value.get<double>());
-    }
+    const std::vector<double> more = NumbersIn(verification->at("series").at(series));
+    values.insert(values.end(), more.begin(), more.end());
   }
   return values;
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "experiment/config.h"
 #include "experiment/result_json.h"
 
 namespace verillm {
@@ -53,7 +54,18 @@ TrialResult ReadTrial(const fs::path& path) {
 
 }  // namespace
 
-bool CaseResults::is_honest() const { return summary.at("attack") == "none" && summary.at("lazy_verifier") == "none"; }
+PairCount& PairCount::operator+=(const PairCount& more) {
+  n_accepted += more.n_accepted;
+  n += more.n;
+  return *this;
+}
+
+bool IsHonest(const Json& which) { return which.at("attack") == kHonest && which.at("lazy_verifier") == kHonest; }
+
+std::string DirectionOf(const Json& which) {
+  return fmt::format("{} to {}", which.at("inference_device").get<std::string>(),
+                     which.at("verification_device").get<std::string>());
+}
 
 std::vector<CaseResults> ReadResults(const fs::path& folder) {
   std::vector<fs::path> paths;

@@ -15,6 +15,8 @@ namespace verillm {
 struct PairCount {
   std::size_t n_accepted = 0;
   std::size_t n = 0;
+
+  PairCount& operator+=(const PairCount& more);
 };
 
 // The verdicts of the single pairs of a verification, by capture point and number of the output token.
@@ -25,11 +27,15 @@ struct TrialResult {
   std::vector<PairCounts> pairs;  // of each verifier
 };
 
+// Of a summary, or a case of a report: whether nobody cheats, and "cpu:zen4 to cpu:haswell".
+bool IsHonest(const Json& which);
+std::string DirectionOf(const Json& which);
+
 struct CaseResults {
   Json summary;
   std::vector<TrialResult> trials;
 
-  bool is_honest() const;  // nobody cheats
+  bool is_honest() const { return IsHonest(summary); }
 };
 
 // All cases of a folder, ordered by model and scenario. Error(kIo) where there are none or a trial is missing, Error(kInput) for

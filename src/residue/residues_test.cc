@@ -7,7 +7,6 @@
 #include <limits>
 #include <vector>
 
-#include "base/split_mix.h"
 #include "base/test_support.h"
 
 namespace verillm {
@@ -20,21 +19,15 @@ using testing::Lt;
 constexpr int kWidth = 96;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// A sum of twelve even draws, less its mean: nearly normal.
-float Draw(std::uint64_t seed, std::uint64_t number) {
-  double sum = -6;
-  for (std::uint64_t i = 0; i < 12; ++i) sum += static_cast<double>(SplitMix(seed, 12 * number + i + 1)) * 0x1p-64;
-  return static_cast<float>(sum);
-}
-
 std::vector<float> States(int n_positions, std::uint64_t seed = 7) {
-  std::vector<float> states;
-  for (int i = 0; i < n_positions * kWidth; ++i) states.push_back(3 * Draw(seed, static_cast<std::uint64_t>(i)));
+  std::vector<float> states = NearlyNormal(static_cast<std::size_t>(n_positions * kWidth), seed);
+  for (float& state : states) state *= 3;
   return states;
 }
 
 std::vector<float> WithNoise(std::vector<float> states, double relative) {
-  for (std::size_t i = 0; i < states.size(); ++i) states[i] += static_cast<float>(3 * relative * Draw(11, i));
+  const std::vector<float> noise = NearlyNormal(states.size(), 11);
+  for (std::size_t i = 0; i < states.size(); ++i) states[i] += static_cast<float>(3 * relative * noise[i]);
   return states;
 }
 
